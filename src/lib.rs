@@ -1,0 +1,8 @@
+//! Plimsoll scales a workload with its load, and never past what stands behind it can carry.
+//!
+//! Two kinds of rooms: those that think (`api`, `signal`, `capacity`, `ceiling`, `foresight`, `control`) are pure and
+//! know no clock and no network; those that touch (`prometheus`, `cluster`, `operator`, `telemetry`) decide nothing.
+
+pub mod number;
+pub mod signal;
+pub mod time;
