@@ -3,6 +3,9 @@
 //! Two kinds of rooms: those that think (`api`, `signal`, `capacity`, `ceiling`, `foresight`, `control`) are pure and
 //! know no clock and no network; those that touch (`prometheus`, `cluster`, `operator`, `telemetry`) decide nothing.
 
+pub mod api;
+pub mod capacity;
+pub mod control;
 pub mod number;
 pub mod signal;
 pub mod time;

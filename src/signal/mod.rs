@@ -2,4 +2,19 @@
 
 mod reading;
 
+use serde::{Deserialize, Serialize};
+
 pub use reading::{Age, Answer, Reading};
+
+/// Whether a signal is fit to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignalState {
+    /// Fit to use.
+    Fresh,
+    /// Its newest sample is too old.
+    Stale,
+    /// There is no value.
+    Missing,
+    /// There is a value that cannot be trusted.
+    Suspect,
+}

@@ -1,0 +1,29 @@
+//! What users write and read: the types behind the custom resource definitions, their schema and their rules.
+
+mod behavior;
+mod capacity;
+mod ceilings;
+mod definition;
+mod metric;
+mod policy;
+mod quantity;
+mod status;
+
+pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
+pub use capacity::{
+    CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp, WarmUpSource,
+};
+pub use ceilings::{
+    Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
+};
+pub use definition::{definition_yaml, definitions};
+pub use metric::{
+    Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target, TargetKind,
+    Warnings, Zero,
+};
+pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
+pub use quantity::{Quantity, QuantityError};
+pub use status::{
+    CeilingStatus, ChangeStatus, DecisionStatus, MetricStatus, PodCounts, ScalingPolicyStatus, StartUpStatus,
+    StepStatus,
+};

@@ -1,0 +1,183 @@
+//! `ScalingPolicy` status: what a user reads.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the controller saw and did. Written on change, and when a shown value has moved by more than ten percent;
+/// `asOf` tells when.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingPolicyStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, AbleToScale, ScalingActive, ScalingLimited and others; sorted by type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// Replicas asked of the workload (`spec.replicas`) when this was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_replicas: Option<u32>,
+    /// Replicas this policy wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<u32>,
+    /// The most replicas that maxReplicas and all enforced ceilings allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_max_replicas: Option<u32>,
+    /// What holds the count below the need; absent if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
+    /// Replicas needed beyond what the limits allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmet_replicas: Option<u32>,
+    /// Each signal's value and target in one line; `?` marks a signal that is not fit to use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
+    /// When this status was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Time>,
+    /// The workload's pods, counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodCounts>,
+    /// Each signal as last judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricStatus>,
+    /// Each ceiling as last computed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceilings: Vec<CeilingStatus>,
+    /// The last decision, step by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionStatus>,
+    /// The last ten changes of the count that this policy made, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_changes: Vec<ChangeStatus>,
+    /// Time from creation to Ready of this workload's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_up: Option<StartUpStatus>,
+}
+
+/// The workload's pods, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodCounts {
+    /// Ready pods.
+    pub serving: u32,
+    /// Ready for at least the warm-up time.
+    pub warm: u32,
+    /// Asked for and not yet warm.
+    pub ordered: u32,
+    /// Not Ready long after they should have been.
+    pub failing: u32,
+    /// Shutting down; may still hold connections.
+    pub terminating: u32,
+    /// The most pods that can hold connections at one moment, a rollout included.
+    pub reachable: u32,
+}
+
+/// One signal as last judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    /// Name of the metric.
+    pub name: String,
+    /// Fresh, Stale, Missing or Suspect.
+    pub state: String,
+    /// The value seen, in the query's own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The target, in the query's own unit; per replica where the query yields a total.
+    pub target: String,
+    /// Replicas that this signal alone asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<u32>,
+    /// Age of the newest sample behind the query, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
+    /// Why the signal is not fit to use, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One ceiling as last computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CeilingStatus {
+    /// Name of the ceiling.
+    pub name: String,
+    /// The ceiling in replicas; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// What growth may reach at this moment, with pods that still hold connections counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_limit: Option<u32>,
+    /// Observe, Enforce or Hard.
+    pub enforcement: String,
+    /// How the number came about.
+    pub reason: String,
+}
+
+/// The last decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionStatus {
+    /// When it was taken.
+    pub time: Time,
+    /// Replicas before.
+    pub from: u32,
+    /// Replicas after.
+    pub to: u32,
+    /// Reason code.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+    /// How the count came about, step by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepStatus>,
+}
+
+/// One step from need to count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// Name of the step.
+    pub step: String,
+    /// Count before the step.
+    pub before: u32,
+    /// Count after the step.
+    pub after: u32,
+    /// Reason code.
+    pub reason: String,
+    /// One sentence with its numbers.
+    pub message: String,
+}
+
+/// One change of the count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeStatus {
+    /// When it was written.
+    pub time: Time,
+    /// Replicas before.
+    pub from: u32,
+    /// Replicas after.
+    pub to: u32,
+    /// What held the count below the need, if anything did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
+    /// Reason code.
+    pub reason: String,
+}
+
+/// Time from creation to Ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartUpStatus {
+    /// Median in seconds.
+    pub p50_seconds: u64,
+    /// 90th percentile in seconds.
+    pub p90_seconds: u64,
+    /// Starts measured.
+    pub samples: u32,
+}

@@ -1,0 +1,227 @@
+//! What `decide` answers: a count, and how it came about.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::Reason;
+use crate::api::Enforcement;
+use crate::capacity::Counts;
+use crate::signal::SignalState;
+use crate::time::{Span, Time};
+
+/// A count with its explanation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// When it was taken.
+    pub time: Time,
+    /// Replicas asked for before; none while the workload cannot be seen.
+    pub from: Option<u32>,
+    /// Replicas to write; none if nothing is to be written.
+    pub write: Option<u32>,
+    /// Replicas this policy wants now; differs from `write` where a mode or a rival keeps it from writing.
+    pub desired: Option<u32>,
+    /// What decided.
+    pub reason: Reason,
+    /// One sentence: what is done and why.
+    pub message: String,
+    /// Replicas that demand and floors ask for, before any limit.
+    pub need: Option<u32>,
+    /// The most replicas that maxReplicas and all enforced ceilings allow.
+    pub effective_max: u32,
+    /// The limit that holds the count below the need.
+    pub limited_by: Option<Limit>,
+    /// Replicas needed beyond that limit.
+    pub unmet: u32,
+    /// How the count came about.
+    pub steps: Vec<Step>,
+    /// Each signal as judged, in the policy's order.
+    pub signals: Vec<SignalReport>,
+    /// Each ceiling, in the policy's order.
+    pub ceilings: Vec<CeilingReport>,
+    /// The workload's pods, counted.
+    pub counts: Option<Counts>,
+    /// Time from creation to Ready, as measured.
+    pub start_up: Option<StartUp>,
+    /// What status shows as conditions, sorted by type.
+    pub conditions: Vec<Condition>,
+    /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
+    pub wants_age: bool,
+}
+
+/// One step from need to count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Which step.
+    pub step: StepName,
+    /// Count before the step.
+    pub before: u32,
+    /// Count after the step.
+    pub after: u32,
+    /// What the step found.
+    pub reason: Reason,
+    /// One sentence with its numbers.
+    pub message: String,
+}
+
+/// The steps, in the order in which a count walks through them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StepName {
+    /// What the signals ask for.
+    Need,
+    /// What the safety nets add.
+    SafetyNet,
+    /// Whether need differs enough from the count.
+    Tolerance,
+    /// Whether a scale-in would itself push a signal over its scale-out edge.
+    LookAhead,
+    /// Whether recent recommendations agree.
+    Stabilization,
+    /// Whether the world is fit for a scale-in.
+    ScaleDownGuard,
+    /// What the count may not go below.
+    Floor,
+    /// How fast the count may move.
+    Rate,
+    /// How many pods may be warming up at once.
+    WarmUp,
+    /// What must not be passed.
+    Ceiling,
+    /// What people and modes say.
+    Override,
+}
+
+/// A signal as judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalReport {
+    /// Name of the metric.
+    pub name: String,
+    /// Fit to use, or why not.
+    pub state: SignalState,
+    /// What was found.
+    pub reason: Reason,
+    /// The value seen, in the query's own unit; none if there is none or it is not a number.
+    pub value: Option<f64>,
+    /// The target, in the query's own unit.
+    pub target: f64,
+    /// Replicas that this signal alone asks for, with headroom; none for safety nets and unfit signals.
+    pub need: Option<u32>,
+    /// Age of the newest sample behind the query.
+    pub age: Option<Span>,
+    /// What is wrong and what to do; empty if nothing is.
+    pub message: String,
+    /// How target and value are spelled for people.
+    pub text: String,
+}
+
+/// A ceiling as computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CeilingReport {
+    /// Which limit.
+    pub limit: Limit,
+    /// The ceiling in replicas; none if there is none. May cause scale-in.
+    pub replicas: Option<u32>,
+    /// What growth may reach now, with pods that still hold connections counted.
+    pub growth_limit: Option<u32>,
+    /// What the ceiling does.
+    pub enforcement: Enforcement,
+    /// How the number came about.
+    pub message: String,
+}
+
+/// What holds a count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Limit {
+    /// `maxReplicas`.
+    MaxReplicas,
+    /// Connections of a database or pooler.
+    Connections(String),
+    /// The Universal Scalability Law.
+    Scalability,
+    /// A person's emergency cap.
+    EmergencyMax,
+}
+
+impl Limit {
+    /// As a part of a sentence: "held at 25 by …".
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::MaxReplicas => "maxReplicas".to_owned(),
+            Self::Connections(name) => format!("database connections of {name}"),
+            Self::Scalability => "the scalability ceiling (USL)".to_owned(),
+            Self::EmergencyMax => "the emergency cap".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    /// As status and columns show it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MaxReplicas => f.write_str("maxReplicas"),
+            Self::Connections(name) => write!(f, "connections/{name}"),
+            Self::Scalability => f.write_str("scalability"),
+            Self::EmergencyMax => f.write_str("emergencyMax"),
+        }
+    }
+}
+
+/// A condition as status shows it; times are added where it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Type.
+    #[serde(rename = "type")]
+    pub kind: ConditionType,
+    /// True, False or Unknown.
+    pub status: ConditionStatus,
+    /// Reason code.
+    pub reason: Reason,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Condition types. The first three are HPA's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConditionType {
+    /// Whether the count can be read and written.
+    AbleToScale,
+    /// A ceiling lies below `minReplicas`.
+    BudgetInfeasible,
+    /// The count changes direction too often.
+    Flapping,
+    /// Everything is in order: readable, measured and free to act.
+    Ready,
+    /// Whether signals drive the count.
+    ScalingActive,
+    /// Whether a limit holds the count.
+    ScalingLimited,
+}
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Time from creation to Ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartUp {
+    /// Median.
+    pub p50: Span,
+    /// 90th percentile.
+    pub p90: Span,
+    /// Starts measured.
+    pub samples: u32,
+}

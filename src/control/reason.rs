@@ -1,0 +1,165 @@
+//! Reason codes: what a step, a condition or an event found. Users see and match them, so they are never renamed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a step, a condition or an event found. Where HPA has a code for it, it is HPA's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    // AbleToScale, as HPA says it.
+    /// The count can be read and written.
+    SucceededGetScale,
+    /// The count cannot be read.
+    FailedGetScale,
+    /// The count could not be written.
+    FailedUpdateScale,
+    /// The count was written.
+    SucceededRescale,
+    /// The newest recommendation is followed.
+    ReadyForNewScale,
+    /// Recent recommendations were lower, so growth waits.
+    ScaleUpStabilized,
+    /// Recent recommendations were higher, so shrinking waits.
+    ScaleDownStabilized,
+
+    // ScalingActive, as HPA says it, and beyond.
+    /// Every signal that is needed is fit to use.
+    ValidMetricFound,
+    /// Replicas is 0: scaling is switched off by whoever set it.
+    ScalingDisabled,
+    /// A signal is not fit to use.
+    FailedGetExternalMetric,
+    /// Some signals are fit to use; they may add pods, nothing is removed.
+    SomeMetricsUnfit,
+    /// No pod of the workload is Ready.
+    NoReadyPods,
+    /// The policy contradicts itself or cannot be understood.
+    InvalidPolicy,
+
+    // ScalingLimited, as HPA says it, and beyond.
+    /// No limit holds the count.
+    DesiredWithinRange,
+    /// `maxReplicas` holds the count.
+    TooManyReplicas,
+    /// `minReplicas` holds the count.
+    TooFewReplicas,
+    /// The scale-up rate holds the count.
+    ScaleUpLimit,
+    /// The scale-down rate holds the count.
+    ScaleDownLimit,
+    /// Database connections hold the count.
+    ConnectionBudget,
+    /// The scalability ceiling holds the count.
+    ScalabilityCeiling,
+
+    // Signals.
+    /// The number is fit to use.
+    Fresh,
+    /// The newest sample is too old.
+    Stale,
+    /// The query matched nothing.
+    NoSeries,
+    /// The query was not answered.
+    QueryFailed,
+    /// The query returned several series where one is due.
+    SeveralSeries,
+    /// Not a number.
+    NotANumber,
+    /// An infinite number.
+    Infinite,
+    /// A negative number.
+    Negative,
+    /// More replicas than can exist.
+    Absurd,
+    /// An exact zero while pods serve.
+    SuddenZero,
+    /// A rise that a second evaluation must confirm.
+    UnconfirmedRise,
+    /// A fall that a second evaluation must confirm.
+    DemandCollapsed,
+    /// The server warned that the answer may be incomplete.
+    PartialAnswer,
+    /// Too few pods stand behind the value.
+    LowCoverage,
+    /// The age of the data is not known.
+    AgeUnknown,
+    /// No series, and the policy says that this is health.
+    AbsentIsHealthy,
+
+    // Steps.
+    /// This signal asks for the most.
+    LargestNeed,
+    /// No leading signal is fit to use.
+    NoFreshSignal,
+    /// Need differs too little from the count.
+    WithinTolerance,
+    /// Need exceeds the count.
+    AboveTarget,
+    /// Need falls short of the count.
+    BelowTarget,
+    /// A safety net is above its target and adds pods.
+    NetAboveTarget,
+    /// A safety net has added what it may.
+    NetExhausted,
+    /// A safety net waits for pods that are starting.
+    NetWaiting,
+    /// The last step of a safety net did not help.
+    NetIneffective,
+    /// A scale-in would push a signal back over its scale-out edge.
+    AnticipatedFlapping,
+    /// The step changed nothing.
+    Unchanged,
+    /// Not every signal is fit to use, so nothing is removed.
+    SignalsUnfit,
+    /// A safety net is above its target, so nothing is removed.
+    NetHolds,
+    /// The serving pods are above a target, so nothing is removed.
+    ServingAboveTarget,
+    /// Pods are still starting or warming up, so nothing is removed.
+    PodsStarting,
+    /// A rollout is under way, so nothing is removed.
+    RolloutInProgress,
+    /// A scale-in waits for an age measured at the evaluation itself.
+    AgeUnconfirmed,
+    /// A person paused this direction.
+    Paused,
+    /// `selectPolicy: Disabled` stops this direction.
+    PolicyDisabled,
+    /// Extra replicas of the headroom.
+    HeadroomReplicas,
+    /// The fallback acts.
+    Fallback,
+    /// No room for more pods warming up at once.
+    WarmUpLimit,
+    /// The count is above a ceiling and is walked down.
+    CeilingFell,
+    /// The count is above a hard ceiling and is cut.
+    HardCeiling,
+    /// A ceiling is above the count by pods that still hold connections.
+    GrowthLimited,
+    /// A ceiling lies below `minReplicas`, which is kept.
+    BudgetInfeasible,
+    /// All ceilings hold what `minReplicas` asks for.
+    BudgetFeasible,
+    /// An emergency cap acts.
+    EmergencyMax,
+    /// The count is frozen.
+    Frozen,
+    /// Dry run: nothing is written.
+    DryRun,
+    /// Another autoscaler acts on the workload.
+    RivalAutoscaler,
+    /// The count changes direction too often.
+    TooManyReversals,
+    /// The count does not change direction too often.
+    Steady,
+    /// Everything is in order.
+    Ready,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
