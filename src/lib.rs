@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod capacity;
+pub mod ceiling;
 pub mod control;
 pub mod number;
 pub mod signal;
