@@ -9,4 +9,5 @@ pub mod ceiling;
 pub mod control;
 pub mod number;
 pub mod signal;
+pub mod simulate;
 pub mod time;

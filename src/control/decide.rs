@@ -111,7 +111,8 @@ fn weigh(
         memory.last_fresh = Some(now);
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
-    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, stabilized, &mut trail);
+    let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
+    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, safe, &mut trail);
     let wish = wish(policy, spec, base, steady, &demand, memory, now);
     let orders = Orders::read(policy, observation, now);
     if let Some(cap) = &orders.emergency_max {
@@ -262,6 +263,23 @@ fn stabilize(ground: &Ground<'_>, demand: &Demand, memory: &mut Memory, trail: &
     };
     trail.note(StepName::Stabilization, wanted, stabilized, reason, message);
     stabilized
+}
+
+/// Ends a scale-in where a signal would be back over its scale-out edge. Works on the base.
+fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut Trail) -> u32 {
+    let base = ground.base;
+    let Some((safe, name)) = demand.safe.as_ref().filter(|(safe, _)| *safe > stabilized) else {
+        return stabilized;
+    };
+    if stabilized >= base || ground.policy.compat == Compat::Hpa {
+        return stabilized;
+    }
+    let after = base.min(*safe);
+    let then = if after < base { "the step ends at" } else { "the count stays" };
+    let message =
+        format!("{name} would be back over its scale-out edge below {safe} replicas: {then} {after}");
+    trail.note(StepName::LookAhead, stabilized, after, Reason::AnticipatedFlapping, message);
+    after
 }
 
 /// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
