@@ -106,6 +106,17 @@ fn a_load_that_swings_wildly_is_detected_and_calmed() {
     assert!(reason_at(&ticks, Reason::ReadyForNewScale));
     let changes =
         |ticks: &[Tick]| ticks.windows(2).filter(|pair| pair[0].replicas != pair[1].replicas).count();
+    eprintln!(
+        "{:?}",
+        ticks
+            .iter()
+            .map(|t| (
+                t.time.since(START).rounded_seconds(),
+                t.replicas,
+                t.decision.conditions.iter().any(|c| c.reason == Reason::TooManyReversals)
+            ))
+            .collect::<Vec<_>>()
+    );
     let (early, late) = ticks.split_at(ticks.len() / 4);
     assert!(
         changes(late) / 3 < changes(early),
