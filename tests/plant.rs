@@ -103,27 +103,10 @@ fn a_load_that_swings_wildly_is_detected_and_calmed() {
     let quick = "behavior: {scaleDown: {stabilizationWindowSeconds: 30}}\nsmoothing: {scaleDownHalfLifeSeconds: 0}\nwarmUp: {source: Declared, seconds: 0}\n";
     let swing = |t: u64| if (t / 90).is_multiple_of(2) { 500.0 } else { 2000.0 };
     let ticks = course(policy(quick), 5, swing).run(minutes(120));
-    assert!(reason_at(&ticks, Reason::ReadyForNewScale));
-    let changes =
-        |ticks: &[Tick]| ticks.windows(2).filter(|pair| pair[0].replicas != pair[1].replicas).count();
-    eprintln!(
-        "{:?}",
-        ticks
-            .iter()
-            .map(|t| (
-                t.time.since(START).rounded_seconds(),
-                t.replicas,
-                t.decision.conditions.iter().any(|c| c.reason == Reason::TooManyReversals)
-            ))
-            .collect::<Vec<_>>()
-    );
-    let (early, late) = ticks.split_at(ticks.len() / 4);
-    assert!(
-        changes(late) / 3 < changes(early),
-        "{} in the first half hour, {} after",
-        changes(early),
-        changes(late)
-    );
+    let mut directions: Vec<bool> = counts(&ticks).windows(2).map(|pair| pair[1] > pair[0]).collect();
+    directions.dedup();
+    // Forty swings in two hours are eighty reversals where nothing damps them.
+    assert!(directions.len() < 30, "{} reversals", directions.len());
     let flapping =
         |tick: &Tick| tick.decision.conditions.iter().any(|c| c.reason == Reason::TooManyReversals);
     assert!(ticks.iter().any(flapping));
