@@ -12,6 +12,7 @@ use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
 use crate::api::{FallbackBehavior, Mode, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
+use crate::ceiling::connections::{Assume, pods_beside};
 use crate::time::{Span, Time};
 
 /// A measured warm-up is never longer.
@@ -205,14 +206,9 @@ fn pending_pods(counts: &Counts, yardstick: Yardstick, memory: &mut Memory, now:
 /// The most pods that can hold connections at one moment.
 fn reachable(policy: &Policy, workload: &Workload, counts: &Counts, memory: &Memory) -> u32 {
     let shape = rollout_shape(workload, memory);
-    let beside = crate::ceiling::connections::pods_beside(
-        workload.pods.len(),
-        counts.terminating,
-        workload.spec_replicas,
-        &shape,
-    );
+    let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);
     let overlap = policy.connections.first().map(|connections| connections.overlap).unwrap_or_default();
-    shape.reachable(workload.spec_replicas, overlap).saturating_add(beside)
+    shape.reachable(workload.spec_replicas, overlap, Assume::Worst).saturating_add(beside)
 }
 
 /// The scale-in window, doubled for flapping and again for every two further reversals, up to four times. It relaxes by

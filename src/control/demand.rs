@@ -237,12 +237,16 @@ fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Tr
         trail.note(StepName::Tolerance, base, base, Reason::NoFreshSignal, message);
         return base;
     };
-    let proposal = if leading == Fitness::All || ground.policy.compat == Compat::Hpa {
-        proposal
-    } else {
-        proposal.max(base)
-    };
     let signal = seen.signal;
+    if proposal < base && leading == Fitness::Some && ground.policy.compat == Compat::None {
+        let message = format!(
+            "{} needs {}, but not every leading signal is fit to use",
+            signal.name,
+            spelled(need.shrink)
+        );
+        trail.note(StepName::Tolerance, base, base, Reason::SignalsUnfit, message);
+        return base;
+    }
     let (reason, message) = if proposal > base {
         (
             Reason::AboveTarget,
