@@ -1,2 +1,9 @@
 //! The command line.
-fn main() {}
+
+fn main() {
+    for definition in plimsoll::api::definitions() {
+        if let Ok(yaml) = plimsoll::api::definition_yaml(&definition) {
+            print!("{yaml}");
+        }
+    }
+}
