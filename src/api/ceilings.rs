@@ -178,7 +178,7 @@ impl JsonSchema for RolloutOverlap {
             "x-kubernetes-int-or-string": true,
             "maxLength": 16,
             "x-kubernetes-validations": [{
-                "rule": "string(self) in ['Observed', 'OneRevision']",
+                "rule": "string(self).matches('^(Observed|OneRevision|[0-9]{1,6})$')",
                 "message": "rolloutOverlap is Observed, OneRevision or a number of pods, 0 or more",
             }],
         })
