@@ -4,5 +4,6 @@
 //! know no clock and no network; those that touch (`prometheus`, `cluster`, `operator`, `telemetry`) decide nothing.
 
 pub mod number;
+pub mod prometheus;
 pub mod signal;
 pub mod time;
