@@ -42,6 +42,9 @@ pub(super) enum Undecoded {
 
 /// Decodes the body of an answer, whatever its HTTP status.
 pub(super) fn decode(body: &[u8]) -> Result<Answered, Undecoded> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Undecoded::NotPrometheus("no JSON object".into()));
+    }
     let envelope: Envelope = serde_json::from_slice(body)
         .map_err(|error| Undecoded::NotPrometheus(presentable(&error.to_string(), LONGEST_WORDS)))?;
     match envelope.status.as_str() {

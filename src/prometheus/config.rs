@@ -184,8 +184,9 @@ impl ServerConfig {
         let url = Url::parse(&self.url).map_err(|error| {
             format!("url cannot be read ({error}); write it as http://prometheus.monitoring:9090")
         })?;
-        let scheme_fits = matches!(url.scheme(), "http" | "https");
-        require(scheme_fits, || format!("url starts with {}://; use http:// or https://", url.scheme()))?;
+        require(matches!(url.scheme(), "http" | "https"), || {
+            "url must begin with http:// or https://, such as http://prometheus.monitoring:9090".into()
+        })?;
         require(url.has_host(), || {
             "url names no host; write it as http://prometheus.monitoring:9090".into()
         })?;

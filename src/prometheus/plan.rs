@@ -29,14 +29,13 @@ pub(super) enum AgePlan {
 impl Plan {
     /// `matcher` is the label and value that every selector must carry.
     fn new(evaluation: &Evaluation, matcher: Option<(&str, &str)>) -> Result<Self, String> {
-        let query = confined(&evaluation.query, matcher)
-            .map_err(|fault| format!("the query is not usable: {fault}"))?;
+        let query_fault = |fault: ParseError| format!("the query is not usable: {fault}");
+        let query = confined(&evaluation.query, matcher).map_err(query_fault)?;
         let age = match &evaluation.freshness_query {
-            Some(declared) => {
-                let query = confined(declared, matcher)
-                    .map_err(|fault| format!("freshnessQuery is not usable: {fault}"))?;
-                AgePlan::Declared(text(&query, declared, matcher))
-            }
+            Some(declared) => confined(declared, matcher)
+                .and_then(|query| text(&query, declared, matcher))
+                .map(AgePlan::Declared)
+                .map_err(|fault| format!("freshnessQuery is not usable: {fault}"))?,
             None => match query.age_query() {
                 AgeQuery::NotSampled => AgePlan::NotSampled,
                 AgeQuery::Ask(query) => AgePlan::Derived(query.into()),
@@ -44,7 +43,7 @@ impl Plan {
         };
         let coverage = evaluation.coverage.then(|| query.coverage_query(evaluation.max_age)).flatten();
         Ok(Self {
-            value: text(&query, &evaluation.query, matcher),
+            value: text(&query, &evaluation.query, matcher).map_err(query_fault)?,
             age,
             coverage: coverage.map(Into::into),
             last_age: Mutex::new(None),
@@ -70,16 +69,19 @@ fn confined(query: &str, matcher: Option<(&str, &str)>) -> Result<Query, ParseEr
 }
 
 /// Unchanged queries go out as their author wrote them.
-fn text(query: &Query, written: &str, matcher: Option<(&str, &str)>) -> Arc<str> {
+fn text(query: &Query, written: &str, matcher: Option<(&str, &str)>) -> Result<Arc<str>, ParseError> {
     match matcher {
-        Some(_) => query.to_string().into(),
-        None => written.into(),
+        Some(_) => query.verified_text().map(Into::into),
+        None => Ok(written.into()),
     }
 }
 
 /// Whether `query` can be asked with `matcher` on every selector.
 pub(super) fn check(query: &str, matcher: Option<(&str, &str)>) -> Result<(), String> {
-    confined(query, matcher).map(drop).map_err(|fault| format!("the query is not usable: {fault}"))
+    confined(query, matcher)
+        .and_then(|confined| text(&confined, query, matcher))
+        .map(drop)
+        .map_err(|fault| format!("the query is not usable: {fault}"))
 }
 
 type Planned = Result<Arc<Plan>, String>;

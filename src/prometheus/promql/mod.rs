@@ -60,7 +60,8 @@ impl Query {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let lexed = lexical::lex(text)?;
         lexical::refuse_endless_durations(&lexed)?;
-        let expr = parse(&lexed.text).map_err(|words| position::locate(&words, &lexed, text))?;
+        let mut expr = parse(&lexed.text).map_err(|words| position::locate(&words, &lexed, text))?;
+        drop_empty_offsets(&mut expr);
         refuse_what_cannot_be_asked(&expr)?;
         match expr.value_type() {
             ValueType::Vector | ValueType::Scalar => Ok(Self { expr }),
@@ -86,6 +87,15 @@ impl Query {
                  join the info metric with * on (...) group_left (...) instead"
             ))),
             None => Ok(()),
+        }
+    }
+
+    /// The query as text, read again to make sure that it says the same.
+    pub(super) fn verified_text(&self) -> Result<String, ParseError> {
+        let text = self.to_string();
+        match parse(&text) {
+            Ok(expr) if expr == self.expr => Ok(text),
+            _ => Err(ParseError::new("the query cannot be confined safely; write it in a simpler way")),
         }
     }
 
@@ -176,6 +186,19 @@ fn parse(text: &str) -> Result<Expr, String> {
 
 fn confine(selector: &mut VectorSelector, label: &str, value: &str) {
     selector.matchers.matchers.push(Matcher::new(MatchOp::Equal, label, value));
+}
+
+/// Some versions of Prometheus refuse `offset 0`, and it says nothing.
+fn drop_empty_offsets(expr: &mut Expr) {
+    visit(expr, &mut |expr| {
+        let offset = match expr {
+            Expr::VectorSelector(selector) => &mut selector.offset,
+            Expr::MatrixSelector(matrix) => &mut matrix.vs.offset,
+            Expr::Subquery(subquery) => &mut subquery.offset,
+            _ => return,
+        };
+        offset.take_if(|offset| matches!(offset, Offset::Pos(Duration::ZERO) | Offset::Neg(Duration::ZERO)));
+    });
 }
 
 fn refuse_what_cannot_be_asked(expr: &Expr) -> Result<(), ParseError> {

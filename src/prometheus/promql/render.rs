@@ -197,17 +197,16 @@ fn write_shift(at: Option<&AtModifier>, offset: Option<&Offset>, text: &mut Stri
         }
         None => {}
     }
-    // Prometheus refuses `offset 0` in some versions, and it says nothing.
     match offset {
-        Some(Offset::Pos(distance)) if !distance.is_zero() => {
+        Some(Offset::Pos(distance)) => {
             text.push_str(" offset ");
             write_duration(*distance, text)
         }
-        Some(Offset::Neg(distance)) if !distance.is_zero() => {
+        Some(Offset::Neg(distance)) => {
             text.push_str(" offset -");
             write_duration(*distance, text)
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

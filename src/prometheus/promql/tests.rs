@@ -35,9 +35,12 @@ fn selectors_in(text: &str) -> Vec<VectorSelector> {
 
 fn all_confined_to(text: &str, value: &str) -> bool {
     let matcher = Matcher::new(MatchOp::Equal, "namespace", value);
-    selectors_in(text).iter().all(|selector| {
+    let walked = selectors_in(text).iter().all(|selector| {
         selector.matchers.or_matchers.is_empty() && selector.matchers.matchers.contains(&matcher)
-    })
+    });
+    // Counted a second way, for the walk above is the one under test.
+    let tree = format!("{:?}", promql_parser::parser::parse(text));
+    walked && tree.matches(&format!("{matcher:?}")).count() >= tree.matches("VectorSelector { name").count()
 }
 
 #[test]
@@ -369,7 +372,8 @@ proptest! {
         let written = query.to_string();
         let again = parsed(&written);
         prop_assert_eq!(&query.expr, &again.expr, "{} became {}", text, written);
-        prop_assert_eq!(written, again.to_string());
+        prop_assert_eq!(&written, &again.to_string());
+        prop_assert_eq!(query.verified_text(), Ok(written));
     }
 
     #[test]
