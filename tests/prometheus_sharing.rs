@@ -1,5 +1,13 @@
 //! What is asked, how often, and who waits for whom.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test stops where its premises fail"
+)]
+
 mod prometheus_support;
 
 use std::sync::Arc;

@@ -32,17 +32,17 @@ impl Authority {
 
     /// A certificate for `names`, host names or addresses.
     pub(crate) fn leaf(&self, names: &[&str]) -> Leaf {
-        self.sign(CertificateParams::new(owned(names)).unwrap())
+        self.sign(&CertificateParams::new(owned(names)).unwrap())
     }
 
     pub(crate) fn expired_leaf(&self, names: &[&str]) -> Leaf {
         let mut params = CertificateParams::new(owned(names)).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(2001, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Leaf {
+    fn sign(&self, params: &CertificateParams) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Leaf { certificate: certificate.pem(), key: key.serialize_pem() }

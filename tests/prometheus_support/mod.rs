@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) mod certificates;
+pub(crate) mod real;
 
 /// A moment to ask for.
 pub(crate) const NOON: Time = Time::from_millis(1_700_000_000_123);
@@ -149,7 +150,7 @@ impl Visit {
                 }
                 Act::Flood(head) => {
                     stream.write_all(&head).await?;
-                    let part = [b' '; 64 * 1024];
+                    let part = vec![b' '; 64 * 1024];
                     loop {
                         stream.write_all(&part).await?;
                         self.bytes_flooded.fetch_add(64 * 1024, Ordering::SeqCst);
