@@ -262,6 +262,10 @@ async fn ages_and_coverage_that_cannot_be_had_are_said_to_be_unknown() {
     for (age_act, expected) in [
         (Act::Send(values(&["NaN"])), "the age is NaN"),
         (
+            Act::Send(values(&["-30.5"])),
+            "the age is -30.5 s, which is negative; write the freshnessQuery as time() - ",
+        ),
+        (
             json("422 Unprocessable Entity", labelset),
             "the age cannot be read off this query's selectors; declare a freshnessQuery (",
         ),

@@ -218,6 +218,16 @@ async fn a_caller_who_leaves_takes_no_answer_away_and_holds_no_slot() {
 }
 
 #[tokio::test]
+async fn a_question_that_everybody_has_left_frees_its_slot() {
+    let rogue = Rogue::start(|_| Act::SendAfter(Duration::from_millis(200), values(&["42"]))).await;
+    let servers = servers([ServerConfig { max_concurrent_queries: 1, ..config(&rogue.url()) }]);
+    let leaving = tokio::time::timeout(Duration::from_millis(50), ask(&servers)).await;
+    assert!(leaving.is_err());
+    let other = servers.evaluate("main", "shop", &evaluation("vector(2)"), NOON).await;
+    assert_eq!(other.answer, Answer::Value(42.0));
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_is_refused_before_any_server_hears_of_it() {
     let rogue = Rogue::start(|_| Act::Send(values(&["1"]))).await;
     let restricted = ServerConfig {
