@@ -8,6 +8,7 @@ pub mod capacity;
 pub mod ceiling;
 pub mod control;
 pub mod number;
+pub mod prometheus;
 pub mod signal;
 pub mod simulate;
 pub mod time;
