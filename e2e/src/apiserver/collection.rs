@@ -7,10 +7,11 @@ use tokio::sync::watch;
 
 use super::ApiServer;
 use super::delete::DeleteOptions;
+use super::incoming::FieldValidation;
 use super::kinds::Kind;
 use super::status::Failure;
 use super::store::{Change, Forgotten, Object};
-use super::write::{Door, FieldValidation, WriteOptions, Written};
+use super::write::{Door, WriteOptions, Written};
 
 /// The objects of one resource.
 #[derive(Clone, Debug)]

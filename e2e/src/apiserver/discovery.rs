@@ -29,7 +29,7 @@ pub(crate) fn answer(kinds: &Kinds, path: &str, accept: &str) -> Option<(Value, 
     let wants_aggregated = accept.contains("g=apidiscovery.k8s.io") && accept.contains("v=v2;");
     let wants_aggregated = wants_aggregated || accept.contains("v=v2,") || accept.ends_with("v=v2");
     match parts.as_slice() {
-        ["api"] if wants_aggregated => Some((aggregated(kinds, |group| group.is_empty()), AGGREGATED)),
+        ["api"] if wants_aggregated => Some((aggregated(kinds, str::is_empty), AGGREGATED)),
         ["apis"] if wants_aggregated => Some((aggregated(kinds, |group| !group.is_empty()), AGGREGATED)),
         ["api"] => {
             plain(json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))

@@ -1,6 +1,6 @@
 //! Events: `events.k8s.io/v1` and core/v1 are two views of the same objects, stored in the older form.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Field names of the new form and of the stored one, where they differ.
 const RENAMED: &[(&str, &str)] = &[
@@ -22,22 +22,12 @@ pub(crate) fn to_new(stored: &Value) -> Value {
 pub(crate) fn to_stored(event: &Value) -> Value {
     let mut stored = renamed(event, |name| RENAMED.iter().find(|(new, _)| *new == name).map(|(_, old)| *old));
     super::object::set(&mut stored, &["apiVersion"], "v1");
-    // Readers of core/v1 expect these, empty or not.
-    for (field, empty) in
-        [("source", json!({})), ("firstTimestamp", Value::Null), ("lastTimestamp", Value::Null)]
-    {
-        if stored.get(field).is_none() {
-            super::object::set(&mut stored, &[field], empty);
-        }
-    }
     stored
 }
 
 fn renamed<'a>(event: &Value, name_of: impl Fn(&str) -> Option<&'a str>) -> Value {
     let fields = event.as_object().into_iter().flatten();
-    let renamed: Map<String, Value> = fields
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| (name_of(name).unwrap_or(name).to_owned(), value.clone()))
-        .collect();
+    let renamed: Map<String, Value> =
+        fields.map(|(name, value)| (name_of(name).unwrap_or(name).to_owned(), value.clone())).collect();
     Value::Object(renamed)
 }

@@ -42,6 +42,15 @@ pub(crate) fn respond(server: &ApiServer, request: Request<Bytes>) -> Response<B
     let Some(resource) = ResourceRequest::parse(&head.method, &head.uri) else {
         return non_resource(server, &head.method, &head.uri, &head.headers);
     };
+    if server
+        .lock()
+        .kinds
+        .groups()
+        .get(resource.group.as_str())
+        .is_none_or(|v| !v.contains(&resource.version.as_str()))
+    {
+        return page_not_found();
+    }
     let call = Call { server, request: &resource, headers: &head.headers, body: &body };
     match call.answer() {
         Ok(Answer::Json { code, text, warnings }) => json_response(code, text, &warnings),
@@ -109,6 +118,10 @@ impl Call<'_> {
     fn list(&self, cluster: &Cluster, kind: &Kind) -> Result<Answer, Failure> {
         let page = cluster.list(kind, self.request)?;
         let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+        if kind.is_custom() {
+            // As a real server's lists of custom resources do, be it empty.
+            super::object::set(&mut metadata, &["continue"], "");
+        }
         if !page.next.is_empty() {
             super::object::set(&mut metadata, &["continue"], page.next.as_str());
             if let Some(remaining) = page.remaining {
@@ -120,8 +133,8 @@ impl Call<'_> {
         let text = if representation.is_whole() && as_stored {
             list_text(kind, &page, &metadata)
         } else {
-            let objects = page.objects.iter().map(|object| served(kind, &object.value)).collect();
-            representation.of_list(kind, objects, metadata).to_string()
+            let objects: Vec<Value> = page.objects.iter().map(|object| served(kind, &object.value)).collect();
+            representation.of_list(kind, &objects, &metadata).to_string()
         };
         Ok(Answer::Json { code: StatusCode::OK, text, warnings: Vec::new() })
     }
@@ -211,12 +224,13 @@ impl Call<'_> {
         match media {
             "" | "application/json" => json_body(self.body),
             "application/yaml" => yaml_body(self.body),
-            _ => Err(Failure::new(
-                415,
-                "UnsupportedMediaType",
-                "the body of the request was in an unknown format - accepted media types include: application/json, \
-                 application/yaml",
-            )),
+            other => {
+                let message = format!(
+                    "the body of the request was in an unknown format - accepted media types include: \
+                     application/json, application/yaml (sent was {other}; `kubectl apply -f` sends JSON)"
+                );
+                Err(Failure::new(415, "UnsupportedMediaType", message))
+            }
         }
     }
 
@@ -280,6 +294,8 @@ fn option_failure(cause: Cause) -> Failure {
     Failure::invalid(subject, &[cause])
 }
 
+const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
 /// A list made of the objects' own texts.
 fn list_text(kind: &Kind, page: &Page, metadata: &Value) -> String {
     let items: Vec<&str> = page.objects.iter().map(|object| object.json()).collect();
@@ -299,6 +315,10 @@ fn non_resource(server: &ApiServer, method: &Method, uri: &http::Uri, headers: &
     if matches!(path, "/healthz" | "/readyz" | "/livez") {
         return with_header(Response::new(Body::from("ok")), CONTENT_TYPE, "text/plain; charset=utf-8");
     }
+    if path == "/openapi/v2" {
+        // An empty document of the older form, in protobuf: clients then turn to version 3 or to the server itself.
+        return with_header(Response::new(Body::empty()), CONTENT_TYPE, OPENAPI_V2);
+    }
     let cluster = server.lock();
     let found = match path {
         "/version" => Some((discovery::version(), "application/json")),
@@ -309,12 +329,15 @@ fn non_resource(server: &ApiServer, method: &Method, uri: &http::Uri, headers: &
         Some((value, content_type)) => {
             with_header(Response::new(Body::from(value.to_string())), CONTENT_TYPE, content_type)
         }
-        None => {
-            let mut response = Response::new(Body::from("404 page not found\n"));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            with_header(response, CONTENT_TYPE, "text/plain; charset=utf-8")
-        }
+        None => page_not_found(),
     }
+}
+
+/// What is said of URLs that no API group answers for.
+fn page_not_found() -> Response<Body> {
+    let mut response = Response::new(Body::from("404 page not found\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    with_header(response, CONTENT_TYPE, "text/plain; charset=utf-8")
 }
 
 fn json_response(code: StatusCode, text: String, warnings: &[String]) -> Response<Body> {

@@ -38,6 +38,7 @@ pub(crate) enum Conversion {
 
 /// One kind in one API version.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names, reason = "a kind's `kind` is what Kubernetes calls its name")]
 pub(crate) struct Kind {
     pub(crate) group: String,
     pub(crate) version: String,
@@ -48,7 +49,7 @@ pub(crate) struct Kind {
     pub(crate) categories: Vec<String>,
     pub(crate) namespaced: bool,
     pub(crate) verbs: &'static [&'static str],
-    /// The shelf of the store that holds the objects, whatever the version.
+    /// The section of the store that holds the objects, whatever the version.
     pub(crate) storage: String,
     pub(crate) status: bool,
     pub(crate) scale: Option<ScalePaths>,

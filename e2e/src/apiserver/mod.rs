@@ -12,6 +12,7 @@ mod delete;
 mod discovery;
 mod event;
 mod http;
+mod incoming;
 mod jsonpath;
 mod kinds;
 mod listen;

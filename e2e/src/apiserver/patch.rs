@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::cluster::{Cluster, served};
+use super::incoming::decode;
 use super::kinds::Kind;
 use super::object;
 use super::schema::Schema;
 use super::status::{Cause, Failure};
 use super::strategic;
-use super::write::{Door, WriteOptions, Written, decode};
+use super::write::{Door, WriteOptions, Written};
 
 /// A patch as it was sent.
 #[derive(Clone, Debug)]
@@ -89,7 +90,8 @@ impl Cluster {
         if object::uid(&object) != object::uid(&old.value) {
             let uid = object::at(&object, &["metadata", "uid"]).cloned().unwrap_or_default();
             let cause = Cause::invalid("metadata.uid", &uid, "field is immutable");
-            return Err(Failure::invalid(kind.kind_subject(name), &[cause]));
+            // A real server says it twice.
+            return Err(Failure::invalid(kind.kind_subject(name), &[cause.clone(), cause]));
         }
         let (object, warnings) = decode(kind, object, options.field_validation)?;
         self.replace(kind, door, &old, object, None, warnings, options)

@@ -1,5 +1,6 @@
 //! Lists: filtered, paged, now or as of an earlier revision.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -104,7 +105,10 @@ fn expired_page() -> Failure {
 
 fn token(revision: u64, (namespace, name): &Key) -> String {
     let text = json!([revision, namespace, name]).to_string();
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |mut token, byte| {
+        let _ = write!(token, "{byte:02x}");
+        token
+    })
 }
 
 fn read_token(token: &str) -> Result<(u64, Key), Failure> {

@@ -53,15 +53,15 @@ impl Representation {
             Form::Metadata => metadata_of(&object),
             Form::Table => {
                 let list = json!({"resourceVersion": object::resource_version(&object)});
-                self.table(kind, std::slice::from_ref(&object), list)
+                self.table(kind, std::slice::from_ref(&object), &list)
             }
         }
     }
 
     /// A list in this form; `metadata` is the list's.
-    pub(crate) fn of_list(&self, kind: &Kind, objects: Vec<Value>, metadata: Value) -> Value {
+    pub(crate) fn of_list(&self, kind: &Kind, objects: &[Value], metadata: &Value) -> Value {
         match self.form {
-            Form::Table => self.table(kind, &objects, metadata),
+            Form::Table => self.table(kind, objects, metadata),
             Form::Metadata => json!({
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": "meta.k8s.io/v1",
@@ -92,7 +92,7 @@ impl Representation {
         }
     }
 
-    fn table(&self, kind: &Kind, objects: &[Value], metadata: Value) -> Value {
+    fn table(&self, kind: &Kind, objects: &[Value], metadata: &Value) -> Value {
         let columns = table::columns(kind);
         let now = self.clock.now();
         let row = |object: &Value| {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use http::{Method, Uri};
 
+use super::incoming::FieldValidation;
 use super::status::Failure;
-use super::write::FieldValidation;
 
 /// What a request wants to do with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

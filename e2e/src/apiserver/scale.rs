@@ -124,6 +124,12 @@ fn set_replicas(kind: &Kind, object: &mut Value, scale: &Value) -> Result<(), Fa
     Ok(())
 }
 
+/// Whether the object asks for no replicas.
+pub(crate) fn is_to_zero(kind: &Kind, object: &Value) -> bool {
+    let count = kind.scale.as_ref().and_then(|paths| object::integer(object, &steps(&paths.spec_replicas)));
+    count == Some(0)
+}
+
 /// What is wrong with the count of a custom resource that has `/scale`.
 pub(crate) fn replica_problems(kind: &Kind, object: &Value) -> Vec<Cause> {
     let Some(paths) = &kind.scale else { return Vec::new() };

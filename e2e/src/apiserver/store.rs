@@ -66,7 +66,7 @@ pub(crate) struct Forgotten {
 }
 
 #[derive(Debug)]
-struct Shelf {
+struct Section {
     objects: BTreeMap<Key, Object>,
     history: VecDeque<Change>,
     forgotten: u64,
@@ -77,14 +77,14 @@ struct Shelf {
 #[derive(Debug)]
 pub(crate) struct Store {
     revision: u64,
-    shelves: BTreeMap<String, Shelf>,
+    sections: BTreeMap<String, Section>,
     history_limit: usize,
 }
 
 impl Store {
     /// An empty store that remembers the last `history_limit` changes of each resource.
     pub(crate) fn new(history_limit: usize) -> Self {
-        Self { revision: 1, shelves: BTreeMap::new(), history_limit }
+        Self { revision: 1, sections: BTreeMap::new(), history_limit }
     }
 
     /// The revision of the last write.
@@ -94,7 +94,7 @@ impl Store {
 
     pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Object> {
         let key = (namespace.to_owned(), name.to_owned());
-        self.shelves.get(resource)?.objects.get(&key)
+        self.sections.get(resource)?.objects.get(&key)
     }
 
     /// The objects of a resource in one namespace, or in all if `namespace` is empty, by namespace and name.
@@ -105,10 +105,12 @@ impl Store {
     ) -> impl Iterator<Item = (&'a Key, &'a Object)> + use<'a> {
         let start = (namespace.to_owned(), String::new());
         let namespace = namespace.to_owned();
-        self.shelves
+        self.sections
             .get(resource)
             .into_iter()
-            .flat_map(move |shelf| shelf.objects.range((Bound::Included(start.clone()), Bound::Unbounded)))
+            .flat_map(move |section| {
+                section.objects.range((Bound::Included(start.clone()), Bound::Unbounded))
+            })
             .take_while(move |((found, _), _)| namespace.is_empty() || *found == namespace)
     }
 
@@ -138,10 +140,10 @@ impl Store {
     /// Writes `value` under its namespace and name, and returns it as stored.
     pub(crate) fn put(&mut self, resource: &str, value: Value) -> Object {
         let revision = self.next_revision();
-        let shelf = self.shelf(resource);
+        let section = self.section(resource);
         let key = key_of(&value);
         let object = Stored::new(value, revision);
-        let previous = shelf.objects.insert(key, Arc::clone(&object));
+        let previous = section.objects.insert(key, Arc::clone(&object));
         let kind = if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
         self.record(resource, Change { revision, kind, object: Arc::clone(&object), previous });
         object
@@ -150,7 +152,7 @@ impl Store {
     /// Takes the object away; returns its last state, which carries the deletion's revision.
     pub(crate) fn delete(&mut self, resource: &str, namespace: &str, name: &str) -> Option<Object> {
         let key = (namespace.to_owned(), name.to_owned());
-        let previous = self.shelves.get_mut(resource)?.objects.remove(&key)?;
+        let previous = self.sections.get_mut(resource)?.objects.remove(&key)?;
         let revision = self.next_revision();
         let object = Stored::new(previous.value.clone(), revision);
         let change = Change {
@@ -169,27 +171,27 @@ impl Store {
         resource: &str,
         revision: u64,
     ) -> Result<impl Iterator<Item = &'a Change> + use<'a>, Forgotten> {
-        let shelf = self.shelves.get(resource);
-        match shelf {
-            Some(shelf) if revision < shelf.forgotten => Err(Forgotten { until: shelf.forgotten }),
-            _ => Ok(shelf.into_iter().flat_map(move |shelf| {
-                let first = shelf.history.partition_point(|change| change.revision <= revision);
-                shelf.history.range(first..)
+        let section = self.sections.get(resource);
+        match section {
+            Some(section) if revision < section.forgotten => Err(Forgotten { until: section.forgotten }),
+            _ => Ok(section.into_iter().flat_map(move |section| {
+                let first = section.history.partition_point(|change| change.revision <= revision);
+                section.history.range(first..)
             })),
         }
     }
 
     /// Hears of every change of a resource, as the revision it made.
     pub(crate) fn subscribe(&mut self, resource: &str) -> watch::Receiver<u64> {
-        self.shelf(resource).news.subscribe()
+        self.section(resource).news.subscribe()
     }
 
     /// Forgets all history, as a compaction of etcd does: watches from before now are answered with 410.
     pub(crate) fn compact(&mut self) {
         let revision = self.revision;
-        for shelf in self.shelves.values_mut() {
-            shelf.history.clear();
-            shelf.forgotten = revision;
+        for section in self.sections.values_mut() {
+            section.history.clear();
+            section.forgotten = revision;
         }
     }
 
@@ -198,8 +200,8 @@ impl Store {
         self.revision
     }
 
-    fn shelf(&mut self, resource: &str) -> &mut Shelf {
-        self.shelves.entry(resource.to_owned()).or_insert_with(|| Shelf {
+    fn section(&mut self, resource: &str) -> &mut Section {
+        self.sections.entry(resource.to_owned()).or_insert_with(|| Section {
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             forgotten: 0,
@@ -209,12 +211,12 @@ impl Store {
 
     fn record(&mut self, resource: &str, change: Change) {
         let limit = self.history_limit;
-        let shelf = self.shelf(resource);
-        shelf.news.send_replace(change.revision);
-        shelf.history.push_back(change);
-        while shelf.history.len() > limit {
-            if let Some(old) = shelf.history.pop_front() {
-                shelf.forgotten = old.revision;
+        let section = self.section(resource);
+        section.news.send_replace(change.revision);
+        section.history.push_back(change);
+        while section.history.len() > limit {
+            if let Some(old) = section.history.pop_front() {
+                section.forgotten = old.revision;
             }
         }
     }
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!(names(&store.list_at("pods.", "", store.revision()).unwrap()), ["a@2"]);
         assert_eq!(names(&store.list_at("pods.", "", early).unwrap()), ["a@1"]);
         store.put("pods.", pod("c", 1));
-        assert_eq!(store.list_at("pods.", "", early - 1).unwrap_err(), Forgotten { until: early });
+        assert_eq!(store.list_at("pods.", "", early - 1).unwrap_err(), Forgotten { until: early + 1 });
         assert_eq!(names(&store.list_at("pods.", "", early + 2).unwrap()), ["a@2", "b@1"]);
     }
 

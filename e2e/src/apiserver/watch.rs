@@ -37,7 +37,7 @@ pub(crate) struct Watch {
 }
 
 /// How often a quiet watch is told how far it is.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How long a watch lives that names no time-out.
 const DEFAULT_TIMEOUT: u64 = 45 * 60;

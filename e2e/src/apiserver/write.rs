@@ -5,25 +5,16 @@ use serde_json::Value;
 
 use super::cluster::{CRDS, Cluster, served};
 use super::custom::established_status;
-use super::event;
-use super::kinds::{Conversion, Kind, type_of};
+use super::incoming::{FieldValidation, decode, settle_address};
+use super::kinds::Kind;
 use super::object;
 use super::ownership::{self, Writer, differs_beyond_ownership, same_ownership};
 use super::scale;
-use super::schema::{self, Decoded};
+use super::schema;
 use super::status::{Cause, Failure, Subject};
 use super::store::Object;
 use super::strategy;
 use crate::clock::whole_seconds;
-
-/// What the server does about fields that the type does not know (`fieldValidation`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum FieldValidation {
-    Ignore,
-    #[default]
-    Warn,
-    Strict,
-}
 
 /// How a write is to be done.
 #[derive(Clone, Debug)]
@@ -83,7 +74,7 @@ impl Cluster {
     ) -> Result<Written, Failure> {
         let (object, warnings) = decode(kind, object, options.field_validation)?;
         if !object::resource_version(&object).is_empty() {
-            return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Failure::new(500, "", "resourceVersion should not be set on objects to be created"));
         }
         self.insert(kind, namespace, object, None, warnings, options)
     }
@@ -109,14 +100,7 @@ impl Cluster {
         if self.store.get(&kind.storage, namespace, &name).is_some() {
             return Err(Failure::already_exists(kind.resource_subject(&name)));
         }
-        let managed_fields = managed_fields.unwrap_or_else(|| {
-            ownership::record_update(
-                &strategy::blank(kind),
-                &object,
-                &kind.schema,
-                &writer(kind, Door::Main, options, &now(options)),
-            )
-        });
+        let managed_fields = managed_fields.unwrap_or_else(|| own_new(kind, &object, options));
         object::set(&mut object, &["metadata", "managedFields"], managed_fields);
         if kind.storage == CRDS {
             let status = established_status(&object, &now(options));
@@ -142,8 +126,8 @@ impl Cluster {
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
         let (namespace, name) = key;
-        let (object, warnings) = decode(kind, object, options.field_validation)?;
-        check_address(key, &object)?;
+        let (mut object, warnings) = decode(kind, object, options.field_validation)?;
+        settle_address(kind, key, &mut object)?;
         let old = self.stored(kind, namespace, name)?;
         if object::resource_version(&object).is_empty() && needs_resource_version(kind) {
             let zero = serde_json::json!(0);
@@ -201,14 +185,8 @@ impl Cluster {
             let status = established_status(&object, &now(options));
             object::set(&mut object, &["status"], status);
         }
-        let managed_fields = managed_fields.unwrap_or_else(|| {
-            ownership::record_update(
-                &old.value,
-                &object,
-                &kind.schema,
-                &writer(kind, door, options, &now(options)),
-            )
-        });
+        let managed_fields =
+            managed_fields.unwrap_or_else(|| own_changes(kind, door, &old.value, &object, options));
         let before = object::at(&old.value, &["metadata", "managedFields"]).cloned().unwrap_or_default();
         if !differs_beyond_ownership(&old.value, &object) && same_ownership(&before, &managed_fields) {
             return Ok(Written { object: served(kind, &old.value), created: false, warnings });
@@ -244,10 +222,7 @@ impl Cluster {
         let (mut config, warnings) = decode(kind, config, options.field_validation)?;
         if door != Door::Scale {
             object::set_default(&mut config, &["metadata", "name"], name);
-            if kind.namespaced {
-                object::set_default(&mut config, &["metadata", "namespace"], namespace);
-            }
-            check_address(key, &config)?;
+            settle_address(kind, key, &mut config)?;
         }
         let old = self.store.get(&kind.storage, namespace, name).cloned();
         if old.is_none() && door != Door::Main {
@@ -397,11 +372,14 @@ pub(crate) fn is_held(kind: &Kind, object: &Value) -> bool {
         || is_draining
 }
 
+/// The moment of a write, as objects show it.
 fn now(options: &WriteOptions) -> String {
     whole_seconds(options.now)
 }
 
 fn writer<'a>(kind: &Kind, door: Door, options: &'a WriteOptions, now: &'a str) -> Writer<'a> {
+    // A real server forgets when somebody scaled.
+    let now = if door == Door::Scale { "" } else { now };
     Writer {
         manager: &options.manager,
         api_version: kind.api_version(),
@@ -417,87 +395,28 @@ fn needs_resource_version(kind: &Kind) -> bool {
         || matches!(kind.storage.as_str(), "leases.coordination.k8s.io" | "poddisruptionbudgets.policy")
 }
 
+/// The managedFields of an object that is being created.
+fn own_new(kind: &Kind, object: &Value, options: &WriteOptions) -> Value {
+    let now = now(options);
+    let writer = writer(kind, Door::Main, options, &now);
+    ownership::record_update(&strategy::blank(kind), &served(kind, object), &kind.schema, &writer)
+}
+
+/// The managedFields after `old` became `new`.
+fn own_changes(kind: &Kind, door: Door, old: &Value, new: &Value, options: &WriteOptions) -> Value {
+    if door == Door::Scale && scale::is_to_zero(kind, new) {
+        // A Scale leaves a count of zero out, so that nobody has set it.
+        return ownership::record_loss(old, new, &kind.schema);
+    }
+    let now = now(options);
+    let writer = writer(kind, door, options, &now);
+    ownership::record_update(&served(kind, old), &served(kind, new), &kind.schema, &writer)
+}
+
 fn set_defaults(kind: &Kind, object: &mut Value) {
     if kind.is_custom() {
         schema::apply_defaults(object, &kind.schema);
     } else {
         strategy::apply_defaults(kind, object);
-    }
-}
-
-/// The URL and the object must speak of the same thing.
-fn check_address((namespace, name): (&str, &str), object: &Value) -> Result<(), Failure> {
-    let (sent_namespace, sent_name) = (object::namespace(object), object::name(object));
-    if sent_name != name {
-        let message =
-            format!("the name of the object ({sent_name}) does not match the name on the URL ({name})");
-        return Err(Failure::bad_request(message));
-    }
-    if !sent_namespace.is_empty() && sent_namespace != namespace {
-        let why = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Failure::bad_request(why));
-    }
-    Ok(())
-}
-
-/// Reads what was sent as an object of `kind`, in its stored form, with warnings about fields that were dropped.
-pub(crate) fn decode(
-    kind: &Kind,
-    mut object: Value,
-    validation: FieldValidation,
-) -> Result<(Value, Vec<String>), Failure> {
-    check_type(kind, &object)?;
-    object::set(&mut object, &["apiVersion"], kind.api_version());
-    object::set(&mut object, &["kind"], kind.kind.as_str());
-    let found = schema::decode(&mut object, &kind.schema, !kind.is_custom());
-    let warnings = unknown_fields(kind, &found, validation)?;
-    let object = match kind.conversion {
-        Conversion::None => object,
-        Conversion::Events => event::to_stored(&object),
-    };
-    Ok((object, warnings))
-}
-
-fn check_type(kind: &Kind, object: &Value) -> Result<(), Failure> {
-    if !object.is_object() {
-        let message = format!(
-            "the object provided is unrecognized (must be of type {}): it is not a JSON object",
-            kind.kind
-        );
-        return Err(Failure::bad_request(message));
-    }
-    let (api_version, sent) = type_of(object);
-    let is_right = (api_version.is_empty() || api_version == kind.api_version())
-        && (sent.is_empty() || sent == kind.kind);
-    if is_right {
-        return Ok(());
-    }
-    let version = api_version.rsplit('/').next().unwrap_or_default();
-    let message = format!(
-        "{sent} in version {version:?} cannot be handled as a {}: the API here is {} of {}",
-        kind.kind,
-        kind.kind,
-        kind.api_version()
-    );
-    Err(Failure::bad_request(message))
-}
-
-fn unknown_fields(kind: &Kind, found: &Decoded, validation: FieldValidation) -> Result<Vec<String>, Failure> {
-    let handled = |problem: String| {
-        let (kind, version) = (&kind.kind, &kind.version);
-        Failure::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {problem}"
-        ))
-    };
-    if let Some((path, wanted, sent)) = &found.mistyped {
-        return Err(handled(format!("json: cannot unmarshal {sent} into field {path} of type {wanted}")));
-    }
-    let sentences: Vec<String> = found.unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-    match validation {
-        FieldValidation::Strict if !sentences.is_empty() => {
-            Err(handled(format!("strict decoding error: {}", sentences.join(", "))))
-        }
-        FieldValidation::Warn => Ok(sentences),
-        _ => Ok(Vec::new()),
     }
 }

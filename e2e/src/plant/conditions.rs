@@ -21,21 +21,18 @@ pub(super) fn set(
 ) {
     let word = if status { "True" } else { "False" };
     let known = conditions.iter_mut().find(|condition| object::text(condition, &["type"]) == kind);
-    match known {
-        Some(condition) => {
-            if object::text(condition, &["status"]) != word {
-                object::set(condition, &["lastTransitionTime"], now);
-            }
-            object::set(condition, &["status"], word);
-            put(condition, "reason", reason);
-            put(condition, "message", message);
+    if let Some(condition) = known {
+        if object::text(condition, &["status"]) != word {
+            object::set(condition, &["lastTransitionTime"], now);
         }
-        None => {
-            let mut condition = json!({"type": kind, "status": word, "lastTransitionTime": now});
-            put(&mut condition, "reason", reason);
-            put(&mut condition, "message", message);
-            conditions.push(condition);
-        }
+        object::set(condition, &["status"], word);
+        put(condition, "reason", reason);
+        put(condition, "message", message);
+    } else {
+        let mut condition = json!({"type": kind, "status": word, "lastTransitionTime": now});
+        put(&mut condition, "reason", reason);
+        put(&mut condition, "message", message);
+        conditions.push(condition);
     }
 }
 

@@ -25,7 +25,7 @@ impl Controllers {
         let deployment = &deployment.value;
         let owned = self.replica_sets.owned_by(object::uid(deployment));
         if object::is_terminating(deployment) {
-            return self.finish_owner(Workload::Deployment(key.clone()), deployment, &owned);
+            return self.finish_owner(&Workload::Deployment(key.clone()), deployment, &owned);
         }
         let sets = Sets::sort(deployment, owned);
         let is_paused = object::at(deployment, &["spec", "paused"]).and_then(Value::as_bool) == Some(true);
@@ -147,7 +147,7 @@ impl Controllers {
         let excess = empty.len().saturating_sub(limit);
         for set in empty.into_iter().take(excess) {
             self.replica_sets.collection().delete(
-                &object::namespace(&set.value).to_owned(),
+                object::namespace(&set.value),
                 object::name(&set.value),
                 None,
             )?;
@@ -243,7 +243,7 @@ impl Controllers {
 }
 
 fn counts(deployment: &Value, sets: &Sets) -> Value {
-    let total: u32 = sets.all().map(|set| replicas(set)).sum();
+    let total: u32 = sets.all().map(replicas).sum();
     let mut status =
         json!({"observedGeneration": object::integer(deployment, &["metadata", "generation"]).unwrap_or(0)});
     let updated = sets.new.as_ref().map_or(0, |new| status_count(new, "replicas"));

@@ -11,7 +11,12 @@ impl Controllers {
     pub(super) fn orphaned(&mut self, uid: &str) {
         for mirror in [&self.replica_sets, &self.pods] {
             for dependent in mirror.owned_by(uid) {
-                delete(mirror, &dependent);
+                // The mirror may lag behind: whoever was set free meanwhile stays.
+                let (namespace, name) = (object::namespace(&dependent.value), object::name(&dependent.value));
+                let newest = mirror.collection().get(namespace, name).unwrap_or_default();
+                if object::controller(&newest).is_some_and(|owner| object::text(owner, &["uid"]) == uid) {
+                    delete(mirror, &dependent);
+                }
             }
         }
     }
@@ -19,7 +24,7 @@ impl Controllers {
     /// Does for a terminating owner what its finalizers ask for, and takes them off when it is done.
     pub(super) fn finish_owner(
         &mut self,
-        owner: Workload,
+        owner: &Workload,
         value: &Value,
         dependents: &[Object],
     ) -> Result<(), Failure> {

@@ -146,7 +146,7 @@ impl Controllers {
 
     fn next_appointment(&self) -> Instant {
         let appointment = self.appointments.first().map(|(instant, _)| *instant);
-        let far = Instant::now() + Duration::from_secs(3600);
+        let far = Instant::now() + Duration::from_hours(1);
         appointment.into_iter().chain(self.timetable.next()).fold(far, Instant::min)
     }
 

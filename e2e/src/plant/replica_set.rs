@@ -16,7 +16,7 @@ impl Controllers {
         let set = &set.value;
         let pods = self.pods.owned_by(object::uid(set));
         if object::is_terminating(set) {
-            return self.finish_owner(Workload::ReplicaSet(key.clone()), set, &pods);
+            return self.finish_owner(&Workload::ReplicaSet(key.clone()), set, &pods);
         }
         let (terminating, active): (Vec<_>, Vec<_>) =
             pods.iter().cloned().partition(|pod| object::is_terminating(&pod.value));

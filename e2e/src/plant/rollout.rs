@@ -117,7 +117,7 @@ impl Controllers {
     }
 
     fn resize_idle(&mut self, deployment: &Value, sets: &Sets) -> Result<bool, Failure> {
-        match sets.new.as_ref().or(sets.old.last()) {
+        match sets.new.as_ref().or_else(|| sets.old.last()) {
             Some(set) => self.resize_one(deployment, set, desired(deployment)),
             None => Ok(false),
         }

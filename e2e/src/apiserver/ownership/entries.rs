@@ -149,10 +149,12 @@ impl Entry {
             "manager": self.manager.name,
             "operation": self.manager.operation.name(),
             "apiVersion": self.manager.api_version,
-            "time": self.time,
             "fieldsType": "FieldsV1",
             "fieldsV1": self.fields.to_json(),
         });
+        if !self.time.is_empty() {
+            object::set(&mut entry, &["time"], self.time.as_str());
+        }
         if !self.manager.subresource.is_empty() {
             object::set(&mut entry, &["subresource"], self.manager.subresource.as_str());
         }

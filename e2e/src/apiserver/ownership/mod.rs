@@ -42,6 +42,13 @@ pub(crate) fn record_update(old: &Value, new: &Value, schema: &Schema, writer: &
     entries.to_json()
 }
 
+/// The managedFields after `old` became `new` by a write that claims nothing for its writer.
+pub(crate) fn record_loss(old: &Value, new: &Value, schema: &Schema) -> Value {
+    let mut entries = Entries::read(old);
+    entries.give_up(&compare(old, new, schema), None);
+    entries.to_json()
+}
+
 /// The result of applying a configuration.
 pub(crate) struct Applied {
     pub(crate) object: Value,

@@ -11,7 +11,7 @@ use crate::apiserver::schema::{ListType, Schema};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FieldSet {
     member: bool,
-    children: BTreeMap<String, FieldSet>,
+    children: BTreeMap<String, Self>,
 }
 
 /// Fields that nobody owns.

@@ -56,6 +56,15 @@ fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
 }
 
 fn annotate(definitions: &mut Map<String, Value>) {
+    // Objects whose fields the schema does not name, such as FieldsV1, hold anything.
+    for schema in definitions.values_mut() {
+        let is_open = object::text(schema, &["type"]) == "object"
+            && schema.get("properties").is_none()
+            && schema.get("additionalProperties").is_none();
+        if is_open {
+            object::set(schema, &["x-kubernetes-preserve-unknown-fields"], true);
+        }
+    }
     for (definition, field, keys, merge_key) in LISTS {
         let extensions = json!({
             "x-kubernetes-list-type": if keys.is_empty() { "set" } else { "map" },
@@ -64,6 +73,10 @@ fn annotate(definitions: &mut Map<String, Value>) {
             "x-kubernetes-patch-merge-key": merge_key,
         });
         extend(definitions, definition, field, &extensions);
+    }
+    for definition in ["core.v1/ContainerPort", "core.v1/ServicePort"] {
+        // Part of the ports' key, so that an applied port without it is the same port.
+        extend(definitions, definition, "protocol", &json!({"default": "TCP"}));
     }
     for (definition, field) in ATOMIC_MAPS {
         extend(definitions, definition, field, &json!({"x-kubernetes-map-type": "atomic"}));

@@ -14,8 +14,8 @@ pub(crate) struct Decoded {
     pub(crate) mistyped: Option<(String, &'static str, &'static str)>,
 }
 
-/// Drops from `object` what `schema` does not know. With `as_built_in`, empty lists and maps and nulls fall away too,
-/// as they do when a typed server reads and writes them.
+/// Drops from `object` what `schema` does not know, and nulls where none may be. With `as_built_in`, empty lists and
+/// maps fall away too, as they do when a typed server reads and writes them.
 pub(crate) fn decode(object: &mut Value, schema: &Schema, as_built_in: bool) -> Decoded {
     let mut decoder = Decoder { as_built_in, found: Decoded::default() };
     decoder.value(object, schema, "");
@@ -54,7 +54,12 @@ impl Decoder {
             match schema.field(name) {
                 Some(field) => {
                     self.value(value, field, &here);
-                    if self.as_built_in && is_omitted(value, field) {
+                    let is_dropped = if self.as_built_in {
+                        is_omitted(value, field)
+                    } else {
+                        value.is_null() && !field.nullable
+                    };
+                    if is_dropped {
                         dropped.push(name.clone());
                     }
                 }

@@ -4,17 +4,12 @@ use serde_json::Value;
 
 use super::Schema;
 
-/// Sets in `value` every absent field that has a default; a null where null may not be counts as absent.
+/// Sets in `value` every absent field that has a default.
 pub(crate) fn apply_defaults(value: &mut Value, schema: &Schema) {
     match value {
         Value::Object(fields) => {
             for (name, field) in &schema.properties {
-                let absent = match fields.get(name) {
-                    None => true,
-                    Some(Value::Null) => !field.nullable && field.default.is_some(),
-                    Some(_) => false,
-                };
-                if let (true, Some(default)) = (absent, &field.default) {
+                if let (None, Some(default)) = (fields.get(name), &field.default) {
                     fields.insert(name.clone(), default.clone());
                 }
                 if let Some(value) = fields.get_mut(name) {
@@ -28,7 +23,9 @@ pub(crate) fn apply_defaults(value: &mut Value, schema: &Schema) {
         }
         Value::Array(entries) => {
             if let Some(items) = &schema.items {
-                entries.iter_mut().for_each(|entry| apply_defaults(entry, items));
+                for entry in entries {
+                    apply_defaults(entry, items);
+                }
             }
         }
         _ => {}

@@ -29,7 +29,7 @@ fn check(value: &Value, schema: &Schema, path: &str, causes: &mut Vec<Cause>) {
         Value::Array(entries) => check_entries(entries, schema, path, causes),
         Value::String(text) => check_text(text, schema, path, causes),
         Value::Number(number) => {
-            check_number(value, number.as_f64().unwrap_or_default(), schema, path, causes)
+            check_number(value, number.as_f64().unwrap_or_default(), schema, path, causes);
         }
         _ => {}
     }
@@ -100,26 +100,22 @@ fn check_duplicates(entries: &[Value], schema: &Schema, path: &str, causes: &mut
     }
 }
 
+/// The first thing that is wrong with a string.
 fn check_text(text: &str, schema: &Schema, path: &str, causes: &mut Vec<Cause>) {
     let limits = &schema.limits;
     let length = text.chars().count();
-    if let Some(limit) = limits.max_length.filter(|limit| above(length, *limit)) {
-        causes.push(Cause::too_long(path, limit));
-    }
-    if let Some(limit) = limits.min_length.filter(|limit| below(length, *limit)) {
-        let why = format!("{path} in body should be at least {limit} chars long");
-        causes.push(Cause::invalid(path, &json!(text), why));
-    }
-    if let Some(pattern) = limits.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-        let why = format!("{path} in body should match '{pattern}'");
-        causes.push(Cause::invalid(path, &json!(text), why));
-    }
-    if let Some(format) =
-        limits.format.as_deref().filter(|format| schema.kind == Type::String && !fits(format, text))
-    {
-        let why = format!("{path} in body must be of type {format}: {text:?}");
-        causes.push(Cause::invalid(path, &json!(text), why));
-    }
+    let refused = |why: String| Some(Cause::invalid(path, &json!(text), format!("{path} in body {why}")));
+    let too_long =
+        limits.max_length.filter(|limit| above(length, *limit)).map(|limit| Cause::too_long(path, limit));
+    let too_short = limits.min_length.filter(|limit| below(length, *limit));
+    let mismatch = limits.pattern.as_ref().filter(|pattern| !pattern.is_match(text));
+    let format = limits.format.as_deref().filter(|format| schema.kind == Type::String && !fits(format, text));
+    causes.extend(
+        too_long
+            .or_else(|| too_short.and_then(|limit| refused(format!("should be at least {limit} chars long"))))
+            .or_else(|| mismatch.and_then(|pattern| refused(format!("should match '{pattern}'"))))
+            .or_else(|| format.and_then(|format| refused(format!("must be of type {format}: {text:?}")))),
+    );
 }
 
 fn fits(format: &str, text: &str) -> bool {

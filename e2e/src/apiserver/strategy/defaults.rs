@@ -15,6 +15,7 @@ pub(crate) fn apply_defaults(kind: &Kind, object: &mut Value) {
             pod_spec(object, &["spec", "template", "spec"]);
         }
         "statefulsets.apps" => stateful_set(object),
+        "events." => event(object),
         "services." => service(object),
         "horizontalpodautoscalers.autoscaling" => set_default(object, &["spec", "minReplicas"], 1),
         "customresourcedefinitions.apiextensions.k8s.io" => custom_resource_definition(object),
@@ -87,6 +88,17 @@ fn container(container: &mut Value) {
             }
         }
     }
+}
+
+/// What every event carries, empty or not.
+fn event(object: &mut Value) {
+    for moment in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+        set_default(object, &[moment], Value::Null);
+    }
+    for word in ["reportingComponent", "reportingInstance"] {
+        set_default(object, &[word], "");
+    }
+    set_default(object, &["source"], json!({}));
 }
 
 fn service(object: &mut Value) {

@@ -5,7 +5,7 @@ mod rules;
 
 use serde_json::{Value, json};
 
-use super::kinds::Kind;
+use super::kinds::{Conversion, Kind};
 use super::object;
 use super::status::Cause;
 
@@ -23,11 +23,10 @@ pub(crate) fn prepare_create(kind: &Kind, object: &mut Value) {
             object::set(object, &["status"], json!({"phase": "Active"}));
         }
         "pods." => object::set(object, &["status"], json!({"phase": "Pending", "qosClass": "BestEffort"})),
+        "poddisruptionbudgets.policy" => object::set(object, &["status"], no_disruptions()),
         "nodes." | "events." => {}
-        _ if kind.is_custom() => {
-            if kind.status {
-                object::remove(object, &["status"]);
-            }
+        _ if kind.is_custom() && kind.status => {
+            object::remove(object, &["status"]);
         }
         _ if kind.status => object::set(object, &["status"], json!({})),
         _ => {}
@@ -69,7 +68,10 @@ pub(crate) fn prepare_status_update(kind: &Kind, object: &mut Value, old: &Value
 /// Whether the update changes what the user wants, which `metadata.generation` counts.
 pub(crate) fn changes_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
     if !kind.is_custom() {
-        return old.get("spec") != new.get("spec");
+        // Deployments count annotations too: a change of them once was a roll-back.
+        let annotations = |object: &Value| object::at(object, &["metadata", "annotations"]).cloned();
+        let is_annotated = kind.storage == "deployments.apps" && annotations(old) != annotations(new);
+        return is_annotated || old.get("spec") != new.get("spec");
     }
     let wanted = |object: &Value| -> Vec<(String, Value)> {
         let fields = object.as_object().into_iter().flatten();
@@ -99,9 +101,36 @@ pub(crate) fn blank(kind: &Kind) -> Value {
             "status": {},
         }),
         "pods." => json!({"metadata": {}, "spec": {"containers": []}, "status": {}}),
+        "namespaces." => {
+            json!({"metadata": {}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}})
+        }
+        "poddisruptionbudgets.policy" => json!({"metadata": {}, "spec": {}, "status": no_disruptions()}),
+        "events." if kind.conversion == Conversion::Events => json!({
+            "metadata": {},
+            "eventTime": null,
+            "regarding": {},
+            "deprecatedSource": {},
+            "deprecatedFirstTimestamp": null,
+            "deprecatedLastTimestamp": null,
+        }),
+        "events." => json!({
+            "metadata": {},
+            "eventTime": null,
+            "involvedObject": {},
+            "source": {},
+            "firstTimestamp": null,
+            "lastTimestamp": null,
+            "reportingComponent": "",
+            "reportingInstance": "",
+        }),
         _ if kind.is_custom() => json!({"metadata": {}}),
         _ => json!({"metadata": {}, "spec": {}, "status": {}}),
     }
+}
+
+/// The status of a disruption budget that nobody has looked at.
+fn no_disruptions() -> Value {
+    json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0})
 }
 
 /// Rules that one object can break, and for an update those that the step can break.

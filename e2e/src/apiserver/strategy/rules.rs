@@ -98,10 +98,16 @@ fn autoscaler(object: &Value) -> Vec<Cause> {
         causes.push(Cause::invalid("spec.minReplicas", &json!(least), why));
     }
     if most < 1 {
-        causes.push(Cause::invalid("spec.maxReplicas", &json!(most), "must be greater than 0"));
-    } else if most < least {
+        causes.push(Cause::required("spec.maxReplicas", "must be set and greater than 0"));
+    }
+    if most < least {
         let why = "must be greater than or equal to `minReplicas`";
         causes.push(Cause::invalid("spec.maxReplicas", &json!(most), why));
+    }
+    let target = object::text(object, &["spec", "scaleTargetRef", "apiVersion"]);
+    if target.is_empty() {
+        let why = "apiVersion must specify API group";
+        causes.push(Cause::invalid("spec.scaleTargetRef.apiVersion", &json!(target), why));
     }
     causes
 }
