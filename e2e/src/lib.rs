@@ -1,1 +1,7 @@
-//! x
+//! The test bed: an API server double with the workloads that run on it, so that the operator meets in milliseconds
+//! what it would meet in hours on a cluster.
+
+pub mod apiserver;
+pub mod clock;
+pub mod plant;
+pub mod random;
