@@ -7,5 +7,6 @@ pub mod api;
 pub mod capacity;
 pub mod control;
 pub mod number;
+pub mod prometheus;
 pub mod signal;
 pub mod time;

@@ -1,0 +1,324 @@
+//! One server: slots, deadline, request and answer.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Response, Url};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{Answered, LONGEST_WORDS, Undecoded, decode};
+use super::config::{Auth, ServerConfig};
+use super::credentials::{Credentials, Session};
+use super::failure::{Failure, FailureKind, presentable};
+use super::plan::Plans;
+use super::sharing::Sharing;
+use super::statistics::{Counters, ServerStatistics};
+use super::transport;
+use crate::time::{Span, Time};
+
+/// The largest body that is read, in bytes.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Identical questions for moments in the same stretch of this length are asked once.
+pub(super) const SHARED_FOR: Span = Span::from_seconds(5);
+
+/// One server that speaks Prometheus's query API.
+pub(super) struct Server {
+    pub(super) config: ServerConfig,
+    pub(super) plans: Plans,
+    wire: Arc<Wire>,
+    sharing: Sharing<Arc<str>, Arc<Reply>>,
+}
+
+/// What the server had to say to one question.
+pub(super) struct Reply {
+    pub(super) answer: Result<Answered, Failure>,
+    /// The moment it was asked for.
+    pub(super) at: Time,
+}
+
+impl Server {
+    pub(super) fn new(config: ServerConfig) -> Result<Self, String> {
+        let slots = usize::try_from(config.max_concurrent_queries).unwrap_or(Semaphore::MAX_PERMITS);
+        let wire = Wire {
+            url: transport::query_url(&config)?,
+            credentials: Credentials::new(config.clone()),
+            slots: Semaphore::new(slots),
+            counters: Counters::default(),
+            config: config.clone(),
+        };
+        Ok(Self { config, plans: Plans::default(), wire: Arc::new(wire), sharing: Sharing::new() })
+    }
+
+    /// The answer to `query` at `at`, or at a moment of the same stretch for which somebody else has asked already.
+    pub(super) async fn ask(&self, query: &Arc<str>, at: Time) -> Arc<Reply> {
+        let bucket = at.millis().div_euclid(i64::try_from(SHARED_FOR.millis()).unwrap_or(i64::MAX));
+        let wire = Arc::clone(&self.wire);
+        let question = Arc::clone(query);
+        let ask = || {
+            let asking = tokio::spawn(async move {
+                let answer = wire.ask(&question, at).await;
+                Arc::new(Reply { answer, at })
+            });
+            async move {
+                asking.await.unwrap_or_else(|_| {
+                    let failure = Failure::new(
+                        FailureKind::Unavailable,
+                        "the query was broken off: the operator is stopping",
+                    );
+                    Arc::new(Reply { answer: Err(failure), at })
+                })
+            }
+            .boxed()
+        };
+        let (reply, shared) = self.sharing.ask(bucket, Arc::clone(query), ask).await;
+        if shared {
+            self.wire.counters.coalesce();
+        }
+        reply
+    }
+
+    pub(super) fn statistics(&self) -> ServerStatistics {
+        self.wire.counters.read()
+    }
+}
+
+struct Wire {
+    config: ServerConfig,
+    url: Url,
+    credentials: Credentials,
+    slots: Semaphore,
+    counters: Counters,
+}
+
+impl Wire {
+    async fn ask(&self, query: &str, at: Time) -> Result<Answered, Failure> {
+        let started = Instant::now();
+        self.counters.begin();
+        let answer = self.ask_until(query, at, started + self.timeout()).await;
+        self.counters.end(started.elapsed(), answer.as_ref().err().map(|failure| failure.kind));
+        if let Ok(answered) = &answer {
+            for info in &answered.infos {
+                tracing::debug!(server = self.config.name, info, "Prometheus has a note on a query");
+            }
+        }
+        answer
+    }
+
+    async fn ask_until(&self, query: &str, at: Time, deadline: Instant) -> Result<Answered, Failure> {
+        let seconds = self.config.timeout_seconds;
+        let late = |words: String| self.failure(FailureKind::Timeout, &words);
+        let _slot = timeout_at(deadline, self.slots.acquire()).await.map_err(|_| {
+            let slots = self.config.max_concurrent_queries;
+            late(format!(
+                "none of its {slots} slots for queries came free within {seconds} s (timeoutSeconds); the server is slow, or \
+                 maxConcurrentQueries too low"
+            ))
+        })?;
+        let session = timeout_at(deadline, self.credentials.session())
+            .await
+            .map_err(|_| late(format!("its credential files could not be read within {seconds} s")))??;
+        let answer = timeout_at(deadline, self.exchange(&session, query, at, deadline)).await;
+        answer.map_err(|_| late(format!("no answer within {seconds} s (timeoutSeconds)")))?
+    }
+
+    async fn exchange(
+        &self,
+        session: &Session,
+        query: &str,
+        at: Time,
+        deadline: Instant,
+    ) -> Result<Answered, Failure> {
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        let form = [
+            ("query", query),
+            ("time", &api_time(at)),
+            ("timeout", &format!("{}ms", time_left.as_millis().max(1))),
+        ];
+        let request = session
+            .client
+            .post(self.url.clone())
+            .headers(session.headers.clone())
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
+            .form(&form);
+        let response = request.send().await.map_err(|error| transport::explain(&error, &self.config))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_redirection() {
+            return Err(self.redirected(status, &headers));
+        }
+        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+            let encoding = presentable(&String::from_utf8_lossy(encoding.as_bytes()), 40);
+            let words = format!("it answered compressed ({encoding}), which it was asked not to do");
+            return Err(self.failure(FailureKind::NotPrometheus, &words));
+        }
+        let body = self.read(response).await?;
+        self.interpret(status, &headers, &body).map_err(|mut failure| {
+            failure.sentence = session.redact(&failure.sentence);
+            failure
+        })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| transport::explain(&error, &self.config))?
+        {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                let words =
+                    "its answer is larger than 1 MiB; aggregate in the query, for example with sum(...)";
+                return Err(self.failure(FailureKind::TooLarge, words));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn interpret(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answered, Failure> {
+        let decoded = decode(body);
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let said = match &decoded {
+                Err(Undecoded::Error { words, .. }) => format!(" ({words})"),
+                _ => plain_words(headers, body),
+            };
+            return Err(self.unauthorized(status, &said));
+        }
+        match decoded {
+            Ok(answered) if status.is_success() => Ok(answered),
+            Err(Undecoded::Error { kind, words }) => Err(self.failure(kind, &format!("it {words}"))),
+            Ok(_) => Err(self.not_prometheus(status, headers, body, "success beside an error status")),
+            Err(Undecoded::NotPrometheus(fault)) => Err(self.not_prometheus(status, headers, body, &fault)),
+        }
+    }
+
+    fn unauthorized(&self, status: StatusCode, said: &str) -> Failure {
+        let todo = match &self.config.auth {
+            Auth::None => "no credentials are configured for it; set auth, or a tenant in headers".to_owned(),
+            Auth::BearerTokenFile(path) => {
+                format!("check the token in auth.bearerTokenFile {}", path.display())
+            }
+            Auth::BasicAuth(basic) => {
+                format!("check auth.basicAuth.username and the password in {}", basic.password_file.display())
+            }
+        };
+        self.failure(
+            FailureKind::Unauthorized,
+            &format!("it denies access (HTTP {}){said}; {todo}", status.as_u16()),
+        )
+    }
+
+    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
+        let target =
+            headers.get(LOCATION).and_then(|target| target.to_str().ok()).map(|target| self.harmless(target));
+        let mut words = format!("it redirects (HTTP {})", status.as_u16());
+        if let Some(target) = target {
+            // Writing into a String cannot fail.
+            let _ = write!(words, " to {target}");
+        }
+        words.push_str(", which is not followed, so that credentials go nowhere else; if that is where the server is, put it into url");
+        self.failure(FailureKind::Redirected, &words)
+    }
+
+    /// Where a redirect points, without what may be secret in it.
+    fn harmless(&self, target: &str) -> String {
+        match self.url.join(target) {
+            Ok(mut target) => {
+                // Both fail only for URLs that cannot hold credentials.
+                let _ = target.set_username("");
+                let _ = target.set_password(None);
+                target.set_query(None);
+                target.set_fragment(None);
+                presentable(target.as_str(), LONGEST_WORDS)
+            }
+            Err(_) => "an address that cannot be read".into(),
+        }
+    }
+
+    fn not_prometheus(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], fault: &str) -> Failure {
+        let code = status.as_u16();
+        let said = plain_words(headers, body);
+        match status {
+            StatusCode::BAD_REQUEST
+                if body.starts_with(b"Client sent an HTTP request to an HTTPS server") =>
+            {
+                self.failure(FailureKind::Tls, "it speaks TLS; begin url with https://")
+            }
+            StatusCode::NOT_FOUND => self.failure(
+                FailureKind::NotPrometheus,
+                &format!(
+                    "it knows no {} (HTTP 404){said}; does url need another path prefix?",
+                    self.url.path()
+                ),
+            ),
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => self.failure(
+                FailureKind::Unavailable,
+                &format!("it, or a proxy before it, cannot answer now (HTTP {code}){said}"),
+            ),
+            _ => {
+                let kind = content_type(headers).map(|kind| format!(", {kind}")).unwrap_or_default();
+                self.failure(
+                    FailureKind::NotPrometheus,
+                    &format!(
+                        "its answer does not look like Prometheus (HTTP {code}{kind}: {fault}){said}; does url lead to Prometheus, \
+                         and not to a proxy or a login page?"
+                    ),
+                )
+            }
+        }
+    }
+
+    fn failure(&self, kind: FailureKind, words: &str) -> Failure {
+        let address = transport::address(&self.config);
+        Failure::new(kind, format!("Prometheus server {:?} ({address}): {words}", self.config.name))
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.config.timeout_seconds))
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(presentable(value.split(';').next()?, 40))
+}
+
+/// What a server says in plain text beside an error, in brackets.
+fn plain_words(headers: &HeaderMap, body: &[u8]) -> String {
+    let is_plain = content_type(headers).is_some_and(|kind| kind == "text/plain");
+    let words = body.get(..body.len().min(1000)).map(String::from_utf8_lossy).unwrap_or_default();
+    let words = presentable(&words, 120);
+    if is_plain && !words.is_empty() { format!(" ({words})") } else { String::new() }
+}
+
+/// Seconds since the epoch with milliseconds.
+fn api_time(at: Time) -> String {
+    let milliseconds = at.millis();
+    let sign = if milliseconds < 0 { "-" } else { "" };
+    let distance = milliseconds.unsigned_abs();
+    format!("{sign}{}.{:03}", distance.wrapping_div(1000), distance.wrapping_rem(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_sent_with_their_milliseconds() {
+        for (milliseconds, text) in [
+            (1_700_000_000_123, "1700000000.123"),
+            (1_700_000_000_007, "1700000000.007"),
+            (0, "0.000"),
+            (-1_500, "-1.500"),
+            (i64::MIN, "-9223372036854775.808"),
+        ] {
+            assert_eq!(api_time(Time::from_millis(milliseconds)), text);
+        }
+    }
+}
