@@ -5,8 +5,11 @@
 
 pub mod api;
 pub mod capacity;
+pub mod cluster;
 pub mod control;
 pub mod number;
+pub mod operator;
 pub mod prometheus;
 pub mod signal;
+pub mod telemetry;
 pub mod time;
