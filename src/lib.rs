@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod capacity;
+pub mod ceiling;
 pub mod cluster;
 pub mod control;
 pub mod number;

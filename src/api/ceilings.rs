@@ -158,7 +158,9 @@ impl<'de> Deserialize<'de> for RolloutOverlap {
                 RolloutOverlapText::Word(RolloutOverlapWord::OneRevision) => Self::OneRevision,
                 RolloutOverlapText::Pods(pods) => Self::Pods(pods),
             })
-            .map_err(|_| serde::de::Error::custom("rolloutOverlap is Observed, OneRevision or a number of pods"))
+            .map_err(|_| {
+                serde::de::Error::custom("rolloutOverlap is Observed, OneRevision or a number of pods")
+            })
     }
 }
 

@@ -12,7 +12,9 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![ScalingPolicy::crd()];
     for definition in &mut definitions {
         for version in &mut definition.spec.versions {
-            if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            if let Some(schema) =
+                version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
+            {
                 tidy(schema);
             }
         }
@@ -32,7 +34,11 @@ fn tidy(schema: &mut JSONSchemaProps) {
         schema.format = None;
     }
     if let Some(description) = &mut schema.description {
-        *description = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+        *description = description
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "))
+            .collect::<Vec<_>>()
+            .join("\n\n");
     }
     if let Some(properties) = &mut schema.properties {
         properties.values_mut().for_each(tidy);

@@ -11,15 +11,16 @@ mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
 pub use capacity::{
-    CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp, WarmUpSource,
+    CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
+    WarmUpSource,
 };
 pub use ceilings::{
     Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
 };
 pub use definition::{definition_yaml, definitions};
 pub use metric::{
-    Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target, TargetKind,
-    Warnings, Zero,
+    Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target,
+    TargetKind, Warnings, Zero,
 };
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};

@@ -23,17 +23,57 @@ use super::status::ScalingPolicyStatus;
     status = "ScalingPolicyStatus",
     derive = "PartialEq",
     doc = "Scales a workload with its load and never past what stands behind it can carry.",
-    printcolumn(name = "Target", type_ = "string", json_path = ".spec.scaleTargetRef.name", description = "The workload that is scaled"),
-    printcolumn(name = "Signals", type_ = "string", json_path = ".status.targets", description = "Each signal's value and target"),
+    printcolumn(
+        name = "Target",
+        type_ = "string",
+        json_path = ".spec.scaleTargetRef.name",
+        description = "The workload that is scaled"
+    ),
+    printcolumn(
+        name = "Signals",
+        type_ = "string",
+        json_path = ".status.targets",
+        description = "Each signal's value and target"
+    ),
     printcolumn(name = "Min", type_ = "integer", json_path = ".spec.minReplicas"),
     printcolumn(name = "Max", type_ = "integer", json_path = ".spec.maxReplicas"),
-    printcolumn(name = "Ceiling", type_ = "integer", json_path = ".status.effectiveMaxReplicas", description = "The most replicas that all limits allow"),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.currentReplicas", description = "Replicas asked of the workload"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas", description = "Replicas this policy wants"),
-    printcolumn(name = "Limited-By", type_ = "string", json_path = ".status.limitedBy", description = "What holds the count below the need"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Ceiling",
+        type_ = "integer",
+        json_path = ".status.effectiveMaxReplicas",
+        description = "The most replicas that all limits allow"
+    ),
+    printcolumn(
+        name = "Replicas",
+        type_ = "integer",
+        json_path = ".status.currentReplicas",
+        description = "Replicas asked of the workload"
+    ),
+    printcolumn(
+        name = "Desired",
+        type_ = "integer",
+        json_path = ".status.desiredReplicas",
+        description = "Replicas this policy wants"
+    ),
+    printcolumn(
+        name = "Limited-By",
+        type_ = "string",
+        json_path = ".status.limitedBy",
+        description = "What holds the count below the need"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", priority = 1),
-    printcolumn(name = "As-Of", type_ = "date", json_path = ".status.asOf", priority = 1, description = "How long ago this status was written"),
+    printcolumn(
+        name = "As-Of",
+        type_ = "date",
+        json_path = ".status.asOf",
+        priority = 1,
+        description = "How long ago this status was written"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

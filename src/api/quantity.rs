@@ -165,7 +165,19 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_is_refused_with_an_example() {
-        for text in ["", "m", "ninety", "1 k", "1kk", "NaN", "inf", "1e999", "--1", "0x10", "9999999999999999999999999999999999"] {
+        for text in [
+            "",
+            "m",
+            "ninety",
+            "1 k",
+            "1kk",
+            "NaN",
+            "inf",
+            "1e999",
+            "--1",
+            "0x10",
+            "9999999999999999999999999999999999",
+        ] {
             let error = text.parse::<Quantity>().unwrap_err();
             assert!(error.to_string().contains("write for example 90"), "{text}");
         }

@@ -1,5 +1,7 @@
 //! What do we really have? Pods counted honestly: what carries load, what is on its way, what still holds on.
 
+mod durations;
 mod pods;
 
+pub use durations::Durations;
 pub use pods::{Counts, Yardstick, count};

@@ -65,6 +65,7 @@ pub fn count(pods: &[Pod], spec_replicas: u32, yardstick: Yardstick, now: Time) 
     }
     let alive = count_of(pods.len()).saturating_sub(counts.terminating);
     counts.missing = spec_replicas.saturating_sub(alive);
-    counts.ordered = (counts.serving - counts.warm).saturating_add(counts.starting).saturating_add(counts.missing);
+    counts.ordered =
+        (counts.serving - counts.warm).saturating_add(counts.starting).saturating_add(counts.missing);
     counts
 }

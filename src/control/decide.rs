@@ -1,9 +1,353 @@
 //! The walk from signals to a count.
 
-use super::{Decision, Memory, Observation, Policy};
-use crate::time::Time;
+use super::conditions;
+use super::decision::{Decision, StartUp, StepName};
+use super::demand::{Demand, Fitness, Ground, demand};
+use super::limits::{Limits, limits, rollout_shape};
+use super::memory::{Asked, Memory};
+use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
+use super::policy::{Compat, Policy};
+use super::reason::Reason;
+use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
+use super::trail::Trail;
+use crate::api::{FallbackBehavior, Mode, WarmUpSource};
+use crate::capacity::{Counts, Yardstick, count};
+use crate::time::{Span, Time};
 
-/// Decides.
-pub fn decide(_policy: &Policy, _observation: &Observation, _memory: Memory, _now: Time) -> (Decision, Memory) {
-    todo!()
+/// A measured warm-up is never longer.
+const LONGEST_WARM_UP: Span = Span::from_seconds(600);
+/// A pod that takes this many times the usual start-up is failing.
+const START_UP_PATIENCE: u64 = 5;
+/// However fast its siblings start, a pod is given this long.
+const LEAST_PATIENCE: Span = Span::from_seconds(60);
+/// Evaluations may be missed this many times before the scale-in window starts anew.
+const MISSED_EVALUATIONS: u64 = 3;
+/// The span in which reversals are counted.
+const FLAPPING_SPAN: Span = Span::from_seconds(1800);
+/// So many reversals are flapping; each further one widens the scale-in window again.
+const FLAPPING_REVERSALS: u32 = 4;
+/// The scale-in window is never widened further.
+const WIDEST: u64 = 4;
+
+/// Decides what count a workload should have, and explains it. Pure: the same arguments give the same result.
+///
+/// `memory` is what the call before returned, empty at first. A decision that was not written must be dropped
+/// together with the memory that came with it, or its write must be tried: a change counts once it is seen to have
+/// landed.
+pub fn decide(
+    policy: &Policy,
+    observation: &Observation,
+    mut memory: Memory,
+    now: Time,
+) -> (Decision, Memory) {
+    let decision = match &observation.target {
+        Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
+        Target::Unseen(fault) => unseen(policy, fault, now),
+    };
+    (decision, memory)
+}
+
+fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
+    Decision {
+        time: now,
+        from: None,
+        write: None,
+        desired: None,
+        reason: Reason::FailedGetScale,
+        message: fault.message.clone(),
+        need: None,
+        effective_max: policy.max,
+        limited_by: None,
+        unmet: 0,
+        steps: Vec::new(),
+        signals: Vec::new(),
+        ceilings: Vec::new(),
+        counts: None,
+        start_up: None,
+        conditions: conditions::unseen(fault),
+        wants_age: false,
+    }
+}
+
+fn weigh(
+    policy: &Policy,
+    observation: &Observation,
+    workload: &Workload,
+    memory: &mut Memory,
+    now: Time,
+) -> Decision {
+    let mut trail = Trail::new();
+    let spec = workload.spec_replicas;
+    memory.begin(policy, spec, now);
+    memory.learn(workload, now);
+    let yardstick = yardstick(policy, workload, memory);
+    let mut counts = match policy.compat {
+        Compat::None => count(&workload.pods, spec, yardstick, now),
+        Compat::Hpa => Counts { serving: spec, warm: spec, ..Counts::default() },
+    };
+    let pending = pending_pods(&counts, yardstick, memory, now);
+    let mut limits = limits(policy, workload, &counts, memory);
+    counts.reachable = reachable(policy, workload, &counts, memory);
+
+    // The headroom's replicas serve nobody: demand is compared with the rest.
+    let base = spec.saturating_sub(policy.headroom_replicas).max(1);
+    let reversals = memory.changes.reversals(FLAPPING_SPAN, now);
+    let scale_down_window = widened(policy.scale_down.window, reversals, policy.compat);
+    let ground = Ground {
+        policy,
+        counts: &counts,
+        base,
+        scale_down_window,
+        keep: policy.scale_down.window.times(WIDEST).max(policy.scale_up.window),
+        lead_time: memory
+            .known_start_up()
+            .and_then(|known| known.quantile(90))
+            .unwrap_or(policy.warm_up.declared)
+            + yardstick.warm_up,
+        now,
+    };
+    let demand = demand(&ground, &observation.readings, memory, &mut trail);
+    if demand.leading != Fitness::None {
+        memory.last_fresh = Some(now);
+    }
+    let stabilized = stabilize(&ground, &demand, memory, &mut trail);
+    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, stabilized, &mut trail);
+    let wish = wish(policy, spec, base, steady, &demand, memory, now);
+    let orders = Orders::read(policy, observation, now);
+    if let Some(cap) = &orders.emergency_max {
+        limits.cap(cap.replicas);
+    }
+    let outcome = match policy.compat {
+        Compat::None => settle(policy, workload, &counts, &limits, &wish, &orders, memory, now, &mut trail),
+        Compat::Hpa => settle_as_hpa(policy, spec, &wish, memory, now, &mut trail),
+    };
+    let writes = orders.may_write() && outcome.replicas != spec;
+    if writes {
+        memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
+    }
+    let conditions = conditions::seen(&conditions::Seen {
+        policy,
+        counts: &counts,
+        pods: workload.pods.len(),
+        spec_replicas: spec,
+        demand: &demand,
+        stabilized,
+        limits: &limits,
+        outcome: &outcome,
+        orders: &orders,
+        reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
+    });
+    let start_up = start_up(memory);
+    report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, start_up)
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
+fn report(
+    now: Time,
+    spec: u32,
+    writes: bool,
+    wants_age: bool,
+    trail: Trail,
+    demand: Demand,
+    limits: Limits,
+    counts: Counts,
+    outcome: Outcome,
+    conditions: Vec<super::decision::Condition>,
+    start_up: Option<StartUp>,
+) -> Decision {
+    Decision {
+        time: now,
+        from: Some(spec),
+        write: writes.then_some(outcome.replicas),
+        desired: Some(outcome.replicas),
+        reason: outcome.reason,
+        message: outcome.message,
+        need: outcome.need,
+        effective_max: limits.soft.replicas,
+        limited_by: outcome.limited_by,
+        unmet: outcome.unmet,
+        steps: trail.into_steps(),
+        signals: demand.signals,
+        ceilings: limits.reports,
+        counts: Some(counts),
+        start_up,
+        conditions,
+        wants_age,
+    }
+}
+
+/// When pods count as warm, and when as failing.
+fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick {
+    let p90 = memory.known_start_up().and_then(|known| known.quantile(90));
+    let warm_up = match policy.warm_up.source {
+        WarmUpSource::Measured => p90.map_or(policy.warm_up.declared, |p90| p90.min(LONGEST_WARM_UP)),
+        WarmUpSource::Declared => policy.warm_up.declared,
+    };
+    let deadline = match p90 {
+        Some(p90) => p90.times(START_UP_PATIENCE).max(LEAST_PATIENCE).min(workload.progress_deadline),
+        None => workload.progress_deadline,
+    };
+    Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
+}
+
+/// Pods that are still to come or to warm up. Pods that were asked for and never appear (a quota, a webhook) stop
+/// counting when a pod would be given up.
+fn pending_pods(counts: &Counts, yardstick: Yardstick, memory: &mut Memory, now: Time) -> u32 {
+    if counts.missing == 0 {
+        memory.missing_since = None;
+        return counts.ordered;
+    }
+    let since = *memory.missing_since.get_or_insert(now);
+    if now.since(since) >= yardstick.deadline { counts.ordered - counts.missing } else { counts.ordered }
+}
+
+/// The most pods that can hold connections at one moment.
+fn reachable(policy: &Policy, workload: &Workload, counts: &Counts, memory: &Memory) -> u32 {
+    let shape = rollout_shape(workload, memory);
+    let beside = crate::ceiling::connections::pods_beside(
+        workload.pods.len(),
+        counts.terminating,
+        workload.spec_replicas,
+        &shape,
+    );
+    let overlap = policy.connections.first().map(|connections| connections.overlap).unwrap_or_default();
+    shape.reachable(workload.spec_replicas, overlap).saturating_add(beside)
+}
+
+/// The scale-in window, doubled for flapping and again for every two further reversals, up to four times. It relaxes by
+/// itself as the reversals pass out of sight.
+fn widened(window: Span, reversals: u32, compat: Compat) -> Span {
+    let doublings = match reversals {
+        ..FLAPPING_REVERSALS => 0,
+        _ if compat == Compat::Hpa => 0,
+        more => 1 + (more - FLAPPING_REVERSALS) / 2,
+    };
+    window.times(1_u64.checked_shl(doublings).unwrap_or(WIDEST).min(WIDEST))
+}
+
+/// The present count, moved as far as the recent recommendations agree. Works on the base.
+fn stabilize(ground: &Ground<'_>, demand: &Demand, memory: &mut Memory, trail: &mut Trail) -> u32 {
+    let (policy, base, now) = (ground.policy, ground.base, ground.now);
+    let born = memory.born == Some(now);
+    let hpa = policy.compat == Compat::Hpa;
+    // A window that begins, or that has a gap, begins with the present count: what was wanted before is not known.
+    let gap = policy.polling_interval.times(MISSED_EVALUATIONS);
+    let interrupted = memory.last_recommendation.is_none_or(|last| now.since(last) > gap);
+    if born {
+        memory.scale_up.push(base, now, ground.keep);
+    }
+    if demand.leading != Fitness::None {
+        memory.scale_up.push(demand.replicas, now, ground.keep);
+    }
+    if if hpa { born } else { interrupted && demand.leading == Fitness::All } {
+        memory.scale_down.push(base, now, ground.keep);
+    }
+    if demand.leading == Fitness::All {
+        memory.scale_down.push(demand.replicas, now, ground.keep);
+        memory.last_recommendation = Some(now);
+    }
+
+    let wanted = demand.replicas;
+    let least = memory.scale_up.over(policy.scale_up.window, now).map_or(wanted, |least| least.min(wanted));
+    let most = memory.scale_down.over(ground.scale_down_window, now).map_or(wanted, |most| most.max(wanted));
+    let stabilized = base.max(least).min(most);
+    let (reason, message) = if stabilized == wanted {
+        (Reason::ReadyForNewScale, format!("recent recommendations agree with {wanted}"))
+    } else if wanted >= base {
+        let window = policy.scale_up.window;
+        (Reason::ScaleUpStabilized, format!("the lowest recommendation of the last {window} was {least}"))
+    } else {
+        let window = ground.scale_down_window;
+        (Reason::ScaleDownStabilized, format!("the highest recommendation of the last {window} was {most}"))
+    };
+    trail.note(StepName::Stabilization, wanted, stabilized, reason, message);
+    stabilized
+}
+
+/// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
+/// is missing.
+fn guard_scale_down(
+    ground: &Ground<'_>,
+    demand: &Demand,
+    workload: &Workload,
+    pending: u32,
+    stabilized: u32,
+    trail: &mut Trail,
+) -> (u32, bool) {
+    let (policy, base) = (ground.policy, ground.base);
+    if stabilized >= base || policy.compat == Compat::Hpa {
+        return (stabilized, false);
+    }
+    let hold = demand
+        .no_scale_down
+        .clone()
+        .or_else(|| {
+            (ground.counts.serving == 0)
+                .then(|| (Reason::NoReadyPods, "nothing is removed while no pod serves".to_owned()))
+        })
+        .or_else(|| {
+            (pending > 0).then(|| {
+                (
+                    Reason::PodsStarting,
+                    format!("nothing is removed while {pending} pods are still to come or to warm up"),
+                )
+            })
+        })
+        .or_else(|| {
+            (workload.rollout == Rollout::Progressing).then(|| {
+                (Reason::RolloutInProgress, "nothing is removed while a rollout is under way".to_owned())
+            })
+        })
+        .or_else(|| {
+            policy
+                .scale_down_paused
+                .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
+        })
+        .or_else(|| {
+            (!demand.ages_proven).then(|| {
+                (
+                    Reason::AgeUnconfirmed,
+                    "nothing is removed before the data's age is measured anew".to_owned(),
+                )
+            })
+        });
+    let Some((reason, message)) = hold else { return (stabilized, false) };
+    trail.note(StepName::ScaleDownGuard, stabilized, base, reason, message);
+    (base, reason == Reason::AgeUnconfirmed)
+}
+
+/// What demand and floors ask for, before rates and limits.
+fn wish(
+    policy: &Policy,
+    spec: u32,
+    base: u32,
+    steady: u32,
+    demand: &Demand,
+    memory: &Memory,
+    now: Time,
+) -> Wish {
+    let blind = demand.leading == Fitness::None;
+    let demanded =
+        if blind && steady == base { spec } else { steady.saturating_add(policy.headroom_replicas) };
+    let without = memory.last_fresh.map_or(Span::ZERO, |last| now.since(last));
+    let fallback = policy.fallback.filter(|fallback| blind && without >= fallback.after);
+    let floor = fallback.filter(|fallback| fallback.behavior == FallbackBehavior::AtLeast);
+    Wish {
+        demanded,
+        blind,
+        fallback_floor: floor.map(|fallback| fallback.replicas),
+        fallback_count: fallback
+            .filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower)
+            .map(|fallback| fallback.replicas),
+        without_signal: without,
+        scale_up_paused: policy.scale_up_paused && policy.mode != Mode::Frozen,
+    }
+}
+
+fn start_up(memory: &Memory) -> Option<StartUp> {
+    Some(StartUp {
+        p50: memory.start_up.quantile(50)?,
+        p90: memory.start_up.quantile(90)?,
+        samples: memory.start_up.len(),
+    })
 }

@@ -1,5 +1,181 @@
 //! What `decide` remembers from one evaluation to the next.
 
-/// What `decide` remembers from one evaluation to the next. Empty at first.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {}
+use super::observation::Workload;
+use super::policy::{Compat, Policy};
+use super::rate::Changes;
+use super::window::{Extreme, Window};
+use crate::capacity::Durations;
+use crate::signal::{MovingAverage, Quality};
+use crate::time::{Span, Time};
+
+/// Fewest measured durations that are believed.
+const ENOUGH: u32 = 5;
+/// How long after an evaluation a pod's start may still come to light.
+const LATE_NEWS: Span = Span::from_seconds(60);
+
+/// What `decide` remembers from one evaluation to the next. Empty at first: then nothing is scaled in for a whole
+/// scale-down window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memory {
+    /// When this memory began.
+    pub(super) born: Option<Time>,
+    /// The evaluation before this one.
+    pub(super) last_evaluation: Option<Time>,
+    /// The last evaluation that left a recommendation for scale-in.
+    pub(super) last_recommendation: Option<Time>,
+    /// The last evaluation at which a leading signal was fit to use.
+    pub(super) last_fresh: Option<Time>,
+    /// One entry a signal.
+    pub(super) signals: Vec<SignalMemory>,
+    /// Recommendations, for growth.
+    pub(super) scale_up: Window<u32>,
+    /// Recommendations, for shrinking.
+    pub(super) scale_down: Window<u32>,
+    /// Changes that we made and saw land.
+    pub(super) changes: Changes,
+    /// The last change that we asked for, until it is seen to have landed.
+    pub(super) asked: Option<Asked>,
+    /// Since when pods that were asked for have been missing.
+    pub(super) missing_since: Option<Time>,
+    /// Time from creation to Ready.
+    pub(super) start_up: Durations,
+    /// Time from the request to shut down until a pod was gone.
+    pub(super) drain: Durations,
+}
+
+/// What is remembered of one signal.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SignalMemory {
+    /// Name of the metric that this is about.
+    pub(super) name: String,
+    /// For judging.
+    pub(super) quality: Quality,
+    /// Need, smoothed for growth.
+    pub(super) fast: MovingAverage,
+    /// Need, smoothed for shrinking.
+    pub(super) slow: MovingAverage,
+    /// Need as growth sees it.
+    pub(super) need: Window<f64>,
+    /// The last step that this safety net asked for.
+    pub(super) net_step: Option<NetStep>,
+    /// That step did not help.
+    pub(super) net_ineffective: bool,
+}
+
+/// A step that a safety net asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct NetStep {
+    pub(super) at: Time,
+    pub(super) value: f64,
+    pub(super) replicas: u32,
+}
+
+/// A change that we asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) at: Time,
+    pub(super) from: u32,
+    pub(super) to: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            born: None,
+            last_evaluation: None,
+            last_recommendation: None,
+            last_fresh: None,
+            signals: Vec::new(),
+            scale_up: Window::new(Extreme::Smallest),
+            scale_down: Window::new(Extreme::Largest),
+            changes: Changes::default(),
+            asked: None,
+            missing_since: None,
+            start_up: Durations::default(),
+            drain: Durations::default(),
+        }
+    }
+}
+
+impl Default for SignalMemory {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            quality: Quality::default(),
+            fast: MovingAverage::default(),
+            slow: MovingAverage::default(),
+            need: Window::new(Extreme::Largest),
+            net_step: None,
+            net_ineffective: false,
+        }
+    }
+}
+
+impl Memory {
+    /// A memory that knows of a change made before it began, for example from status after a restart. Call it in
+    /// order of time.
+    pub fn recall_change(&mut self, from: u32, to: u32, time: Time) {
+        self.changes.record(from, to, time);
+    }
+
+    /// Takes note of the time, and of a change that has landed.
+    pub(super) fn begin(&mut self, policy: &Policy, spec_replicas: u32, now: Time) {
+        if self.born.is_none() {
+            self.born = Some(now);
+            self.last_fresh = Some(now);
+        }
+        self.signals.resize_with(policy.signals.len(), SignalMemory::default);
+        for (memory, signal) in self.signals.iter_mut().zip(&policy.signals) {
+            if memory.name != signal.name {
+                *memory = SignalMemory { name: signal.name.clone(), ..SignalMemory::default() };
+            }
+        }
+        if let Some(asked) = self.asked
+            && asked.to == spec_replicas
+        {
+            match policy.compat {
+                Compat::None => self.changes.record(asked.from, asked.to, asked.at),
+                Compat::Hpa => {
+                    self.changes.record_as_hpa(
+                        asked.from,
+                        asked.to,
+                        asked.at,
+                        &policy.scale_up,
+                        &policy.scale_down,
+                    );
+                }
+            }
+            self.asked = None;
+        }
+    }
+
+    /// Learns start-up and drain times from pods that became Ready, or went, since the last evaluation.
+    pub(super) fn learn(&mut self, workload: &Workload, now: Time) {
+        let news = self.last_evaluation.map(|last| last - LATE_NEWS);
+        for pod in &workload.pods {
+            if let Some(ready_since) = pod.ready_since
+                && news.is_none_or(|news| ready_since >= news)
+            {
+                let took = ready_since.since(pod.created);
+                // A pod that turned Ready again, long after its start, tells nothing of starting.
+                if took <= workload.progress_deadline {
+                    self.start_up.learn(pod.id, took);
+                }
+            }
+        }
+        for departed in &workload.departed {
+            self.drain.learn(departed.id, departed.drain);
+        }
+        self.last_evaluation = Some(now);
+    }
+
+    /// Start-up times, once enough are known.
+    pub(super) fn known_start_up(&self) -> Option<&Durations> {
+        (self.start_up.len() >= ENOUGH).then_some(&self.start_up)
+    }
+
+    /// Drain times, once enough are known.
+    pub(super) fn known_drain(&self) -> Option<&Durations> {
+        (self.drain.len() >= ENOUGH).then_some(&self.drain)
+    }
+}

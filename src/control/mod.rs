@@ -1,22 +1,38 @@
 //! The decision: from signals to a count, with its explanation.
 
+mod conditions;
 mod decide;
 mod decision;
+mod demand;
+mod limits;
 mod memory;
+mod net;
 mod observation;
 mod policy;
+mod rate;
 mod reason;
+mod settle;
+mod trail;
+mod window;
 
 pub use decide::decide;
 pub use decision::{
-    CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Limit, SignalReport, StartUp, Step, StepName,
+    CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Limit, SignalReport, StartUp, Step,
+    StepName,
 };
 pub use memory::Memory;
 pub use observation::{
-    CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Rival, Rollout, Target, TargetFault,
-    TargetFaultKind, UpdateStrategy, Workload,
+    CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Rival, Rollout, Target,
+    TargetFault, TargetFaultKind, UpdateStrategy, Workload,
 };
 pub use policy::{
-    Compat, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules, Scalability, Signal, WarmUp,
+    Compat, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules, Scalability,
+    Signal, WarmUp,
 };
 pub use reason::Reason;
+
+/// A moment as people and machines read it, RFC 3339 to the second.
+pub(crate) fn moment(time: crate::time::Time) -> String {
+    jiff::Timestamp::from_second(time.millis().div_euclid(1000))
+        .map_or_else(|_| "never".to_owned(), |at| at.to_string())
+}

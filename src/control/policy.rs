@@ -1,8 +1,9 @@
 //! A policy as `decide` reads it: numbers parsed, defaults filled in, contradictions refused.
 
 use crate::api::{
-    self, Absent, AveragedOver, Coverage, Direction, Enforcement, FallbackBehavior, Mode, PolicyKind, Quantity,
-    Ramp, Role, RolloutOverlap, ScalingPolicySpec, SelectPolicy, TargetKind, WarmUpSource, Warnings, Zero,
+    self, Absent, AveragedOver, Coverage, Direction, Enforcement, FallbackBehavior, Mode, PolicyKind,
+    Quantity, Ramp, Role, RolloutOverlap, ScalingPolicySpec, SelectPolicy, TargetKind, WarmUpSource,
+    Warnings, Zero,
 };
 use crate::number::percent_rounded_up;
 use crate::time::{Span, Time};
@@ -232,8 +233,12 @@ impl Policy {
         let behavior = spec.behavior.clone().unwrap_or_default();
         let scale_up = faults.scale_up_rules(behavior.scale_up.unwrap_or_default());
         let scale_down = faults.scale_down_rules(behavior.scale_down.unwrap_or_default());
-        let signals =
-            spec.metrics.iter().enumerate().map(|(at, metric)| faults.signal(at, metric, &scale_up, &scale_down)).collect();
+        let signals = spec
+            .metrics
+            .iter()
+            .enumerate()
+            .map(|(at, metric)| faults.signal(at, metric, &scale_up, &scale_down))
+            .collect();
         faults.check_bounds(spec);
         faults.check_names(spec);
         let ceilings = spec.ceilings.clone().unwrap_or_default();
@@ -243,8 +248,14 @@ impl Policy {
             max: spec.max_replicas,
             polling_interval: Span::from_seconds(spec.polling_interval.into()),
             mode: spec.mode,
-            frozen: spec.frozen.as_ref().map(|frozen| held(frozen.replicas, frozen.until.as_ref(), frozen.reason.as_ref())),
-            emergency_max: spec.emergency_max.as_ref().map(|cap| held(cap.replicas, cap.until.as_ref(), cap.reason.as_ref())),
+            frozen: spec
+                .frozen
+                .as_ref()
+                .map(|frozen| held(frozen.replicas, frozen.until.as_ref(), frozen.reason.as_ref())),
+            emergency_max: spec
+                .emergency_max
+                .as_ref()
+                .map(|cap| held(cap.replicas, cap.until.as_ref(), cap.reason.as_ref())),
             scale_up_paused: spec.paused.contains(&Direction::ScaleUp),
             scale_down_paused: spec.paused.contains(&Direction::ScaleDown),
             signals,
@@ -295,7 +306,13 @@ impl Faults {
         }
     }
 
-    fn quantity(&mut self, field: &str, quantity: &Quantity, accept: impl Fn(f64) -> bool, instead: &str) -> f64 {
+    fn quantity(
+        &mut self,
+        field: &str,
+        quantity: &Quantity,
+        accept: impl Fn(f64) -> bool,
+        instead: &str,
+    ) -> f64 {
         match quantity.value() {
             Ok(value) if accept(value) => value,
             Ok(_) => {
@@ -333,7 +350,12 @@ impl Faults {
         accept: impl Fn(f64) -> bool,
     ) -> Rules {
         let tolerance = rules.tolerance.map_or(DEFAULT_TOLERANCE, |tolerance| {
-            self.quantity(&format!("{field}.tolerance"), &tolerance, accept, "write a share of the count, for example \"0.1\"")
+            self.quantity(
+                &format!("{field}.tolerance"),
+                &tolerance,
+                accept,
+                "write a share of the count, for example \"0.1\"",
+            )
         });
         let declared = rules.policies.map(|policies| {
             policies
@@ -346,10 +368,14 @@ impl Faults {
                 .collect::<Vec<_>>()
         });
         self.require(declared.as_ref().is_none_or(|policies| !policies.is_empty()), || {
-            format!("{field}.policies is empty: leave it out for the default, or write selectPolicy: Disabled")
+            format!(
+                "{field}.policies is empty: leave it out for the default, or write selectPolicy: Disabled"
+            )
         });
         Rules {
-            window: rules.stabilization_window_seconds.map_or(window, |seconds| Span::from_seconds(seconds.into())),
+            window: rules
+                .stabilization_window_seconds
+                .map_or(window, |seconds| Span::from_seconds(seconds.into())),
             select: rules.select_policy.unwrap_or_default(),
             policies: declared.unwrap_or(policies),
             tolerance,
@@ -367,12 +393,18 @@ impl Faults {
         self.require(metric.role == Role::SafetyNet || net_only, || {
             format!("{field}: maxStepPercent, maxAddPercent and absent belong to a SafetyNet: remove them")
         });
-        let tolerance = |faults: &mut Self, side: &str, own: Option<&Quantity>, inherited: f64, below: f64| {
-            own.map_or(inherited, |own| {
-                let accept = |value: f64| value >= 0.0 && value < below;
-                faults.quantity(&format!("{field}.tolerance.{side}"), own, accept, "write a share of the count, for example \"0.1\"")
-            })
-        };
+        let tolerance =
+            |faults: &mut Self, side: &str, own: Option<&Quantity>, inherited: f64, below: f64| {
+                own.map_or(inherited, |own| {
+                    let accept = |value: f64| value >= 0.0 && value < below;
+                    faults.quantity(
+                        &format!("{field}.tolerance.{side}"),
+                        own,
+                        accept,
+                        "write a share of the count, for example \"0.1\"",
+                    )
+                })
+            };
         Signal {
             name: metric.name.clone(),
             role: metric.role,
@@ -384,15 +416,32 @@ impl Faults {
             negative: metric.negative,
             warnings: metric.warnings,
             averaged_over: metric.averaged_over,
-            max_rise: self.quantity(&format!("{field}.maxRise"), &metric.max_rise, |rise| rise > 1.0, "write a factor above 1, for example 10"),
+            max_rise: self.quantity(
+                &format!("{field}.maxRise"),
+                &metric.max_rise,
+                |rise| rise > 1.0,
+                "write a factor above 1, for example 10",
+            ),
             max_drop: self.quantity(
                 &format!("{field}.maxDrop"),
                 &metric.max_drop,
                 |drop| drop > 0.0 && drop <= 1.0,
                 "write a share between 0 and 1, for example \"0.9\"",
             ),
-            scale_up_tolerance: tolerance(self, "scaleUp", metric.tolerance.scale_up.as_ref(), scale_up.tolerance, f64::INFINITY),
-            scale_down_tolerance: tolerance(self, "scaleDown", metric.tolerance.scale_down.as_ref(), scale_down.tolerance, 1.0),
+            scale_up_tolerance: tolerance(
+                self,
+                "scaleUp",
+                metric.tolerance.scale_up.as_ref(),
+                scale_up.tolerance,
+                f64::INFINITY,
+            ),
+            scale_down_tolerance: tolerance(
+                self,
+                "scaleDown",
+                metric.tolerance.scale_down.as_ref(),
+                scale_down.tolerance,
+                1.0,
+            ),
             max_step_percent: metric.max_step_percent.unwrap_or(10),
             max_add_percent: metric.max_add_percent.unwrap_or(50),
             absent: metric.absent.unwrap_or_default(),
@@ -407,14 +456,22 @@ impl Faults {
         });
         let positive = |value: f64| value > 0.0;
         match (target.kind, &target.average_value, &target.value, target.average_utilization) {
-            (TargetKind::AverageValue, Some(value), ..) => {
-                self.quantity(&format!("{field}.target.averageValue"), value, positive, "write a number above 0: what one replica should carry")
-            }
-            (TargetKind::Value, _, Some(value), _) => {
-                self.quantity(&format!("{field}.target.value"), value, positive, "write a number above 0: the level to hold")
-            }
+            (TargetKind::AverageValue, Some(value), ..) => self.quantity(
+                &format!("{field}.target.averageValue"),
+                value,
+                positive,
+                "write a number above 0: what one replica should carry",
+            ),
+            (TargetKind::Value, _, Some(value), _) => self.quantity(
+                &format!("{field}.target.value"),
+                value,
+                positive,
+                "write a number above 0: the level to hold",
+            ),
             (TargetKind::Utilization, _, _, Some(percent)) => {
-                self.require(percent > 0, || format!("{field}.target.averageUtilization is 0: write a percentage of 1 or more"));
+                self.require(percent > 0, || {
+                    format!("{field}.target.averageUtilization is 0: write a percentage of 1 or more")
+                });
                 f64::from(percent.max(1))
             }
             (kind, ..) => {
@@ -431,12 +488,16 @@ impl Faults {
 
     fn check_bounds(&mut self, spec: &ScalingPolicySpec) {
         let (min, max) = (spec.min_replicas, spec.max_replicas);
-        self.require(min >= 1, || "minReplicas is 0: scale to zero is not supported yet, write 1 or more".to_owned());
+        self.require(min >= 1, || {
+            "minReplicas is 0: scale to zero is not supported yet, write 1 or more".to_owned()
+        });
         self.require(max >= 1, || "maxReplicas is 0: write 1 or more".to_owned());
         self.require(min <= max, || {
             format!("maxReplicas {max} is below minReplicas {min}: raise maxReplicas or lower minReplicas")
         });
-        self.require(spec.polling_interval >= 1, || "pollingInterval is 0: write 1 second or more".to_owned());
+        self.require(spec.polling_interval >= 1, || {
+            "pollingInterval is 0: write 1 second or more".to_owned()
+        });
         self.require(spec.metrics.iter().any(|metric| metric.role == Role::Leading), || {
             "metrics: a SafetyNet cannot drive the count alone: add a metric with role: Leading".to_owned()
         });
@@ -446,7 +507,10 @@ impl Faults {
         let within = |count: u32| min <= count && count <= max;
         if let Some(frozen) = &spec.frozen {
             self.require(within(frozen.replicas), || {
-                format!("frozen.replicas {} must lie between {min} and {max}; to go lower use emergencyMax", frozen.replicas)
+                format!(
+                    "frozen.replicas {} must lie between {min} and {max}; to go lower use emergencyMax",
+                    frozen.replicas
+                )
             });
         }
         if let Some(fallback) = &spec.fallback {
@@ -465,7 +529,9 @@ impl Faults {
         let connections = connections.map(|ceiling| ("connection ceiling", ceiling.name.as_str()));
         let mut seen = std::collections::BTreeSet::new();
         for (kind, name) in metrics.chain(connections) {
-            self.require(seen.insert((kind, name)), || format!("two {kind}s are called {name}: give each its own name"));
+            self.require(seen.insert((kind, name)), || {
+                format!("two {kind}s are called {name}: give each its own name")
+            });
         }
     }
 
@@ -486,7 +552,9 @@ impl Faults {
     fn connections(&mut self, ceiling: &api::ConnectionCeiling) -> Connections {
         let limit = ceiling.inline;
         let field = format!("ceilings.connections ({})", ceiling.name);
-        self.require(ceiling.per_pod >= 1, || format!("{field}.perPod is 0: write what one pod opens, 1 or more"));
+        self.require(ceiling.per_pod >= 1, || {
+            format!("{field}.perPod is 0: write what one pod opens, 1 or more")
+        });
         self.require(limit.reserved.saturating_add(limit.others) < limit.max_connections, || {
             format!("{field}.inline: reserved and others leave none of {} connections: raise maxConnections or lower them", limit.max_connections)
         });
@@ -503,8 +571,18 @@ impl Faults {
 
     fn scalability(&mut self, ceiling: &api::ScalabilityCeiling) -> Scalability {
         let share = |value: f64| (0.0..1.0).contains(&value);
-        let alpha = self.quantity("ceilings.scalability.alpha", &ceiling.alpha, share, "write a share, 0 to below 1, for example \"0.03\"");
-        let beta = self.quantity("ceilings.scalability.beta", &ceiling.beta, |beta| beta >= 0.0, "write 0 or more, for example \"0.0008\"");
+        let alpha = self.quantity(
+            "ceilings.scalability.alpha",
+            &ceiling.alpha,
+            share,
+            "write a share, 0 to below 1, for example \"0.03\"",
+        );
+        let beta = self.quantity(
+            "ceilings.scalability.beta",
+            &ceiling.beta,
+            |beta| beta >= 0.0,
+            "write 0 or more, for example \"0.0008\"",
+        );
         self.require(beta > 0.0 || ceiling.marginal_gain_percent.is_some(), || {
             "ceilings.scalability: with beta 0 throughput has no peak: add marginalGainPercent, or remove scalability".to_owned()
         });

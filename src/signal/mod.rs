@@ -1,10 +1,14 @@
 //! Is this number fit to use? Quality, smoothing and lag of one signal.
 
+mod quality;
 mod reading;
+mod smoothing;
 
 use serde::{Deserialize, Serialize};
 
+pub use quality::{Judged, Quality, Surroundings};
 pub use reading::{Age, Answer, Reading};
+pub use smoothing::MovingAverage;
 
 /// Whether a signal is fit to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,190 @@
+//! How many replicas a database's connections carry, a rollout at any moment included.
+
+use crate::api::RolloutOverlap;
+use crate::control::{Connections, CountOrPercent, UpdateStrategy};
+use crate::number::{count_of, percent_rounded_down, percent_rounded_up, saturate};
+use crate::time::Span;
+
+/// What a workload's own shape adds to its replicas in a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolloutShape {
+    /// How pods are replaced.
+    pub update: UpdateStrategy,
+    /// The longest a pod takes to shut down, as measured, else as it is allowed.
+    pub drain: Span,
+    /// The shortest a pod takes to become Ready, as measured.
+    pub start_up: Option<Span>,
+}
+
+impl RolloutShape {
+    /// Pods that a rollout adds beside `replicas`, rounded as Kubernetes rounds `maxSurge`: percentages up, and at
+    /// least one where `maxUnavailable` comes to none.
+    pub fn surge(&self, replicas: u32) -> u32 {
+        match self.update {
+            UpdateStrategy::RollingUpdate { max_surge, .. } => match max_surge {
+                CountOrPercent::Count(count) => count,
+                CountOrPercent::Percent(percent) => percent_rounded_up(replicas, percent),
+            },
+            UpdateStrategy::Replace => 0,
+            UpdateStrategy::Unknown => replicas,
+        }
+    }
+
+    /// Old pods that still terminate while new ones already serve; a rollout does not wait for them.
+    ///
+    /// Every time new pods become Ready, at most surge + maxUnavailable old ones are told to stop. While one of
+    /// those drains, as many more batches can follow as starts fit into one drain.
+    pub fn overlap(&self, replicas: u32, overlap: RolloutOverlap) -> u32 {
+        let UpdateStrategy::RollingUpdate { max_unavailable, .. } = self.update else {
+            return match (self.update, overlap) {
+                (UpdateStrategy::Replace, _) => 0,
+                (_, RolloutOverlap::Pods(pods)) => pods,
+                (_, _) => replicas,
+            };
+        };
+        match overlap {
+            RolloutOverlap::Pods(pods) => pods,
+            RolloutOverlap::OneRevision => replicas,
+            RolloutOverlap::Observed => {
+                let Some(start_up) = self.start_up.filter(|start_up| *start_up > Span::ZERO) else {
+                    return replicas;
+                };
+                let unavailable = match max_unavailable {
+                    CountOrPercent::Count(count) => count,
+                    CountOrPercent::Percent(percent) => percent_rounded_down(replicas, percent),
+                };
+                let batch = self.surge(replicas).saturating_add(unavailable).max(1);
+                let batches = saturate(self.drain.millis().div_ceil(start_up.millis())).max(1);
+                replicas.min(batch.saturating_mul(batches))
+            }
+        }
+    }
+
+    /// The most pods that can hold connections at `replicas`, in a rollout begun at any moment.
+    pub fn reachable(&self, replicas: u32, overlap: RolloutOverlap) -> u32 {
+        replicas.saturating_add(self.surge(replicas)).saturating_add(self.overlap(replicas, overlap))
+    }
+}
+
+/// Pods that the connections left for this workload carry at one moment.
+pub fn carried_pods(connections: &Connections) -> u32 {
+    let left =
+        connections.max_connections.saturating_sub(connections.reserved).saturating_sub(connections.others);
+    left.checked_div(connections.per_pod).unwrap_or(0)
+}
+
+/// The largest count whose pods, and `beside` more, never exceed `pods` at one moment; 0 if none.
+pub fn largest_count(pods: u32, shape: &RolloutShape, overlap: RolloutOverlap, beside: u32) -> u32 {
+    // `reachable` never falls as the count grows, so the largest count is found by halving.
+    let (mut fits, mut exceeds) = (0, pods.saturating_add(1));
+    while exceeds - fits > 1 {
+        let middle = fits + (exceeds - fits).wrapping_div(2);
+        if shape.reachable(middle, overlap).saturating_add(beside) <= pods {
+            fits = middle;
+        } else {
+            exceeds = middle;
+        }
+    }
+    fits
+}
+
+/// The pool size per pod that would fit at `replicas` (mission C5): what is left, over the most pods at one moment.
+pub fn fitting_pool(connections: &Connections, shape: &RolloutShape, replicas: u32) -> u32 {
+    let left =
+        connections.max_connections.saturating_sub(connections.reserved).saturating_sub(connections.others);
+    left.checked_div(shape.reachable(replicas, connections.overlap)).unwrap_or(0)
+}
+
+/// Pods beyond the count and its surge: they hold connections, and no rollout arithmetic knows of them.
+pub fn pods_beside(alive: usize, terminating: u32, spec_replicas: u32, shape: &RolloutShape) -> u32 {
+    let expected = spec_replicas.saturating_add(shape.surge(spec_replicas));
+    count_of(alive).saturating_sub(expected).saturating_add(terminating)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Enforcement;
+
+    fn rolling(max_surge: CountOrPercent, max_unavailable: CountOrPercent) -> RolloutShape {
+        RolloutShape {
+            update: UpdateStrategy::RollingUpdate { max_surge, max_unavailable },
+            drain: Span::from_seconds(30),
+            start_up: None,
+        }
+    }
+
+    const QUARTER: CountOrPercent = CountOrPercent::Percent(25);
+
+    fn orders(max_connections: u32) -> Connections {
+        Connections {
+            name: "orders-db".to_owned(),
+            max_connections,
+            reserved: 0,
+            others: 0,
+            per_pod: 20,
+            overlap: RolloutOverlap::Pods(0),
+            enforcement: Enforcement::Enforce,
+        }
+    }
+
+    #[test]
+    fn the_example_of_380_connections_at_20_a_pod() {
+        let connections = orders(380);
+        let pods = carried_pods(&connections);
+        let shape = rolling(QUARTER, QUARTER);
+        let replace = RolloutShape { update: UpdateStrategy::Replace, ..shape };
+        assert_eq!(pods, 19);
+        assert_eq!(largest_count(pods, &replace, RolloutOverlap::Observed, 0), 19, "no surge");
+        assert_eq!(largest_count(pods, &shape, RolloutOverlap::Pods(0), 0), 15, "surge of a quarter");
+        assert_eq!(
+            largest_count(pods, &shape, RolloutOverlap::OneRevision, 0),
+            8,
+            "surge and a terminating revision"
+        );
+        assert_eq!(largest_count(pods, &shape, RolloutOverlap::Pods(0), 2), 13, "two pods still terminating");
+    }
+
+    #[test]
+    fn what_is_not_measured_is_expected_to_be_a_whole_revision() {
+        let shape = rolling(QUARTER, QUARTER);
+        assert_eq!(shape.overlap(12, RolloutOverlap::Observed), 12);
+        let measured =
+            RolloutShape { drain: Span::from_seconds(2), start_up: Some(Span::from_seconds(8)), ..shape };
+        assert_eq!(
+            measured.overlap(12, RolloutOverlap::Observed),
+            6,
+            "one batch of surge 3 and unavailable 3"
+        );
+        let slow_drain = RolloutShape { drain: Span::from_seconds(20), ..measured };
+        assert_eq!(
+            slow_drain.overlap(12, RolloutOverlap::Observed),
+            12,
+            "three batches, at most one revision"
+        );
+    }
+
+    #[test]
+    fn a_kind_whose_rollouts_are_not_known_may_double() {
+        let shape = RolloutShape { update: UpdateStrategy::Unknown, ..rolling(QUARTER, QUARTER) };
+        assert_eq!(shape.reachable(5, RolloutOverlap::Pods(1)), 11);
+        assert_eq!(shape.reachable(5, RolloutOverlap::Observed), 15);
+    }
+
+    #[test]
+    fn a_budget_for_no_pod_is_zero_and_not_a_panic() {
+        for pods in [0, 1, u32::MAX] {
+            let shape = rolling(CountOrPercent::Percent(u32::MAX), CountOrPercent::Count(u32::MAX));
+            assert!(largest_count(pods, &shape, RolloutOverlap::OneRevision, u32::MAX) <= pods);
+        }
+        let nothing = Connections { per_pod: 0, ..orders(1) };
+        assert_eq!(carried_pods(&nothing), 0);
+    }
+
+    #[test]
+    fn the_pool_that_would_fit_is_worked_out_backwards() {
+        let shape = RolloutShape { update: UpdateStrategy::Replace, ..rolling(QUARTER, QUARTER) };
+        assert_eq!(fitting_pool(&orders(485), &shape, 40), 12);
+        assert_eq!(fitting_pool(&orders(485), &shape, 0), 0);
+    }
+}

@@ -1,0 +1,206 @@
+//! What status shows as conditions.
+
+use super::decision::{Condition, ConditionStatus, ConditionType};
+use super::demand::{Demand, Fitness};
+use super::limits::Limits;
+use super::observation::{TargetFault, TargetFaultKind};
+use super::policy::Policy;
+use super::reason::Reason;
+use super::settle::{Orders, Outcome};
+use crate::api::Role;
+use crate::capacity::Counts;
+use crate::time::Span;
+
+use ConditionStatus::{False, True};
+use ConditionType::{AbleToScale, BudgetInfeasible, Flapping, Ready, ScalingActive, ScalingLimited};
+
+/// What the conditions are made of.
+pub(super) struct Seen<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) counts: &'a Counts,
+    /// Pods that exist, in whatever state.
+    pub(super) pods: usize,
+    pub(super) spec_replicas: u32,
+    pub(super) demand: &'a Demand,
+    /// The count after stabilization, headroom left out.
+    pub(super) stabilized: u32,
+    pub(super) limits: &'a Limits,
+    pub(super) outcome: &'a Outcome,
+    pub(super) orders: &'a Orders,
+    /// Too many reversals, and the scale-in window that follows from them.
+    pub(super) reversals: Option<(u32, Span)>,
+}
+
+/// Conditions of a policy whose workload cannot be seen.
+pub(super) fn unseen(fault: &TargetFault) -> Vec<Condition> {
+    let reason = Reason::FailedGetScale;
+    let not_able = condition(AbleToScale, False, reason, fault.message.clone());
+    let status = if fault.kind == TargetFaultKind::Unavailable { ConditionStatus::Unknown } else { False };
+    vec![not_able, condition(Ready, status, reason, fault.message.clone())]
+}
+
+/// Conditions of a policy whose workload is seen, sorted by type.
+pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
+    let able = able_to_scale(seen);
+    let active = scaling_active(seen);
+    let infeasible = infeasible(seen);
+    let ready = ready(seen, &able, &active, infeasible.as_ref());
+    let mut conditions = vec![able];
+    conditions.extend(infeasible);
+    if let Some((reversals, window)) = seen.reversals {
+        let message = format!(
+            "the count changed direction {reversals} times in 30 minutes: nothing is removed before {window} of calm"
+        );
+        conditions.push(condition(Flapping, True, Reason::TooManyReversals, message));
+    }
+    conditions.extend([ready, active, scaling_limited(seen)]);
+    conditions
+}
+
+fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, message: String) -> Condition {
+    Condition { kind, status, reason, message }
+}
+
+fn able_to_scale(seen: &Seen<'_>) -> Condition {
+    if let Some(rival) = &seen.orders.rival {
+        let message = format!(
+            "{} {} scales this workload too: nothing is written while it does; remove one of the two, or write mode: DryRun",
+            rival.kind, rival.name
+        );
+        return condition(AbleToScale, False, Reason::RivalAutoscaler, message);
+    }
+    if seen.orders.dry_run {
+        let message = "mode DryRun: decisions are published, nothing is written".to_owned();
+        return condition(AbleToScale, False, Reason::DryRun, message);
+    }
+    let wanted = seen.demand.replicas;
+    let (reason, message) = if seen.stabilized == wanted {
+        (Reason::ReadyForNewScale, "recent recommendations agree with the newest")
+    } else if seen.stabilized < wanted {
+        (
+            Reason::ScaleUpStabilized,
+            "recent recommendations were lower than the newest: waiting for them to agree",
+        )
+    } else {
+        (
+            Reason::ScaleDownStabilized,
+            "recent recommendations were higher than the newest: waiting for them to agree",
+        )
+    };
+    condition(AbleToScale, True, reason, message.to_owned())
+}
+
+fn scaling_active(seen: &Seen<'_>) -> Condition {
+    if seen.spec_replicas == 0 {
+        let message = "replicas is 0: scaling is off until somebody sets it to 1 or more".to_owned();
+        return condition(ScalingActive, False, Reason::ScalingDisabled, message);
+    }
+    if let Some(frozen) = &seen.orders.frozen {
+        let until = frozen.until.map_or_else(
+            || "until the freeze is removed".to_owned(),
+            |until| format!("until {}", super::moment(until)),
+        );
+        let because = frozen.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        return condition(
+            ScalingActive,
+            False,
+            Reason::Frozen,
+            format!("frozen at {} {until}{because}", frozen.replicas),
+        );
+    }
+    if seen.counts.serving == 0 && seen.pods > 0 {
+        let message =
+            "pods exist but none is Ready: the count is held, only totals measured upstream may raise it";
+        return condition(ScalingActive, False, Reason::NoReadyPods, message.to_owned());
+    }
+    let unfit = unfit(seen);
+    match seen.demand.leading {
+        Fitness::None => condition(ScalingActive, False, Reason::FailedGetExternalMetric, unfit),
+        Fitness::Some => condition(
+            ScalingActive,
+            True,
+            Reason::SomeMetricsUnfit,
+            format!("pods may be added, none removed: {unfit}"),
+        ),
+        Fitness::All if !unfit.is_empty() => condition(
+            ScalingActive,
+            True,
+            Reason::SomeMetricsUnfit,
+            format!("pods may be added, none removed: {unfit}"),
+        ),
+        Fitness::All => {
+            let leading = seen.demand.signals.iter().zip(&seen.policy.signals);
+            let names: Vec<_> = leading
+                .filter(|(_, signal)| signal.role == Role::Leading)
+                .map(|(report, _)| report.name.as_str())
+                .collect();
+            let message = format!("the count follows {}", names.join(", "));
+            condition(ScalingActive, True, Reason::ValidMetricFound, message)
+        }
+    }
+}
+
+/// Every unfit signal with what is wrong.
+fn unfit(seen: &Seen<'_>) -> String {
+    let unfit = seen.demand.signals.iter().filter(|report| report.state != crate::signal::SignalState::Fresh);
+    unfit
+        .map(|report| format!("{} is {:?}: {}", report.name, report.state, report.message))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn infeasible(seen: &Seen<'_>) -> Option<Condition> {
+    let (least, soft) = (seen.policy.min.max(1), &seen.limits.soft);
+    if seen.limits.reports.is_empty() && seen.orders.emergency_max.is_none() {
+        return None;
+    }
+    Some(if soft.replicas < least && seen.orders.emergency_max.is_none() {
+        let message = format!(
+            "{} allows {} replicas, minReplicas is {}: the count is not cut below minReplicas and does not grow; raise the \
+             limit, lower what each pod takes, or lower minReplicas",
+            soft.limit.in_words(),
+            soft.replicas,
+            seen.policy.min
+        );
+        condition(BudgetInfeasible, True, Reason::BudgetInfeasible, message)
+    } else {
+        let message = format!("every ceiling holds minReplicas {}", seen.policy.min);
+        condition(BudgetInfeasible, False, Reason::BudgetFeasible, message)
+    })
+}
+
+fn scaling_limited(seen: &Seen<'_>) -> Condition {
+    let outcome = seen.outcome;
+    let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
+    let message = match (&outcome.limited_by, outcome.limited) {
+        (Some(limit), _) => format!(
+            "needs {}, held at {} by {}: {} replicas are unmet",
+            outcome.need.unwrap_or(outcome.replicas),
+            outcome.replicas,
+            limit.in_words(),
+            outcome.unmet
+        ),
+        (None, Reason::ScaleUpLimit) => "the scale-up rate spreads the growth".to_owned(),
+        (None, Reason::ScaleDownLimit) => "the scale-down rate spreads the shrinking".to_owned(),
+        (None, Reason::WarmUpLimit) => "growth waits for the pods that are warming up".to_owned(),
+        (None, Reason::TooFewReplicas) => {
+            format!("demand asks for less than minReplicas {}", seen.policy.min)
+        }
+        (None, _) => "no limit holds the count".to_owned(),
+    };
+    condition(ScalingLimited, status, outcome.limited, message)
+}
+
+/// Ready sums up what a person has to know; the first trouble found is its reason.
+fn ready(seen: &Seen<'_>, able: &Condition, active: &Condition, infeasible: Option<&Condition>) -> Condition {
+    let trouble = [
+        (able.reason == Reason::RivalAutoscaler).then_some(able),
+        (active.status == False && active.reason != Reason::Frozen).then_some(active),
+        (active.reason == Reason::SomeMetricsUnfit).then_some(active),
+        infeasible.filter(|condition| condition.status == True),
+    ];
+    match trouble.into_iter().flatten().next() {
+        Some(trouble) => condition(Ready, False, trouble.reason, trouble.message.clone()),
+        None => condition(Ready, True, Reason::Ready, seen.outcome.message.clone()),
+    }
+}

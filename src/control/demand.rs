@@ -1,0 +1,428 @@
+//! What the signals ask for: judging, need, dead band, safety nets and look-ahead.
+
+use super::decision::{SignalReport, StepName};
+use super::memory::{Memory, SignalMemory};
+use super::net::{self, NetSituation};
+use super::policy::{Compat, Policy, Signal};
+use super::reason::Reason;
+use super::trail::{Trail, spelled};
+use crate::api::{AveragedOver, Role, TargetKind};
+use crate::capacity::Counts;
+use crate::number::{MAX_COUNT, ceil_count_forgiving, from_count};
+use crate::signal::{Age, Answer, Judged, Reading, Surroundings};
+use crate::time::{Span, Time};
+
+/// What the signals ask for.
+#[derive(Debug)]
+pub(super) struct Demand {
+    /// Each signal as judged.
+    pub(super) signals: Vec<SignalReport>,
+    /// How many of the leading signals are fit to use.
+    pub(super) leading: Fitness,
+    /// The count recommended; the base where nothing is.
+    pub(super) replicas: u32,
+    /// The first reason not to remove anything, if there is one.
+    pub(super) no_scale_down: Option<(Reason, String)>,
+    /// Every age is proven for this very moment.
+    pub(super) ages_proven: bool,
+}
+
+/// How many signals are fit to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fitness {
+    All,
+    Some,
+    None,
+}
+
+/// What demand is worked out from besides the readings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) counts: &'a Counts,
+    /// The count that serves demand: replicas asked for, less the headroom's.
+    pub(super) base: u32,
+    /// How far back a scale-in looks.
+    pub(super) scale_down_window: Span,
+    /// How long past needs are kept.
+    pub(super) keep: Span,
+    /// How long it takes until an added pod shows in a signal.
+    pub(super) lead_time: Span,
+    pub(super) now: Time,
+}
+
+/// Works out what the signals ask for.
+pub(super) fn demand(
+    ground: &Ground<'_>,
+    readings: &[Reading],
+    memory: &mut Memory,
+    trail: &mut Trail,
+) -> Demand {
+    let policy = ground.policy;
+    let unread = Reading {
+        answer: Answer::Failed("the metric was not read at this evaluation".to_owned()),
+        warnings: Vec::new(),
+        age: Age::Unknown("not read".to_owned()),
+        covered_pods: None,
+    };
+    let readings = readings.iter().chain(std::iter::repeat(&unread));
+    let seen: Vec<Seen<'_>> = policy
+        .signals
+        .iter()
+        .zip(readings)
+        .zip(&mut memory.signals)
+        .map(|((signal, reading), memory)| see(ground, signal, reading, memory))
+        .collect();
+
+    let mut leading = fitness(&seen);
+    let mut replicas = lead(ground, leading, &seen, trail);
+    if policy.compat == Compat::Hpa && leading == Fitness::Some {
+        // HPA takes what it can read for the whole, unless that would remove pods: then it has read nothing.
+        (leading, replicas) =
+            if replicas < ground.base { (Fitness::None, ground.base) } else { (Fitness::All, replicas) };
+    }
+    if policy.compat == Compat::None {
+        replicas = add_by_nets(ground, &seen, memory, replicas, trail);
+        if replicas < ground.base {
+            replicas = look_ahead(ground, &seen, memory, replicas, trail);
+        }
+    }
+    Demand {
+        leading,
+        replicas,
+        no_scale_down: no_scale_down(ground, &seen),
+        ages_proven: seen.iter().all(|seen| seen.judged.age_proven),
+        signals: seen.into_iter().map(Seen::into_report).collect(),
+    }
+}
+
+/// One signal, judged, with the need that follows.
+struct Seen<'a> {
+    signal: &'a Signal,
+    judged: Judged,
+    need: Option<Need>,
+}
+
+/// Replicas that one leading signal asks for, headroom included.
+#[derive(Clone, Copy)]
+struct Need {
+    /// Without headroom.
+    bare: f64,
+    /// As growth sees it.
+    grow: f64,
+    /// As shrinking sees it: never less than the raw value asks for.
+    shrink: f64,
+}
+
+impl Seen<'_> {
+    fn is_fit_leading(&self) -> bool {
+        self.signal.role == Role::Leading && self.judged.is_fresh()
+    }
+
+    /// A safety net above its target.
+    fn net_value_above_target(&self) -> Option<f64> {
+        let over = |value: &f64| *value > self.signal.target * (1.0 + self.signal.scale_up_tolerance);
+        self.fresh_net_value().filter(over)
+    }
+
+    fn fresh_net_value(&self) -> Option<f64> {
+        (self.signal.role == Role::SafetyNet && self.judged.is_fresh()).then_some(self.judged.value).flatten()
+    }
+
+    fn into_report(self) -> SignalReport {
+        let (signal, judged) = (self.signal, self.judged);
+        let percent = if signal.kind == TargetKind::Utilization { "%" } else { "" };
+        let value = match judged.value {
+            Some(value) if judged.state == crate::signal::SignalState::Fresh => spelled(value),
+            _ => "?".to_owned(),
+        };
+        let each = if signal.kind == TargetKind::AverageValue { " each" } else { "" };
+        SignalReport {
+            text: format!("{} {value}{percent}/{}{percent}{each}", signal.name, spelled(signal.target)),
+            name: signal.name.clone(),
+            state: judged.state,
+            reason: judged.reason,
+            value: judged.value,
+            target: signal.target,
+            need: self.need.map(|need| ceil_count_forgiving(need.grow)),
+            age: judged.age,
+            message: judged.message,
+        }
+    }
+}
+
+fn see<'a>(
+    ground: &Ground<'_>,
+    signal: &'a Signal,
+    reading: &Reading,
+    memory: &mut SignalMemory,
+) -> Seen<'a> {
+    let averaged = match signal.averaged_over {
+        AveragedOver::Serving => ground.counts.serving,
+        AveragedOver::Warm => ground.counts.warm,
+    };
+    let pods = if signal.kind == TargetKind::AverageValue { 1.0 } else { from_count(averaged) };
+    let surroundings = Surroundings {
+        serving: ground.counts.serving,
+        largest_value: if signal.role == Role::Leading {
+            from_count(MAX_COUNT) * signal.target / pods.max(1.0)
+        } else {
+            f64::INFINITY
+        },
+        now: ground.now,
+    };
+    let judged = match ground.policy.compat {
+        Compat::None => memory.quality.judge(signal, reading, &surroundings),
+        Compat::Hpa => Judged::unquestioned(reading),
+    };
+    // A level per pod says nothing where no pod serves.
+    let speaks = judged.is_fresh() && signal.role == Role::Leading && pods > 0.0;
+    let need = judged.value.filter(|_| speaks).map(|value| {
+        let policy = ground.policy;
+        let bare = (pods * value / signal.target).max(0.0);
+        let headed = bare * policy.headroom_factor;
+        let grow = memory.fast.update(headed, ground.now, policy.scale_up_half_life);
+        let slow = memory.slow.update(headed, ground.now, policy.scale_down_half_life);
+        let shrink = if policy.compat == Compat::Hpa { headed } else { headed.max(slow) };
+        memory.need.push(headed, ground.now, ground.keep);
+        Need { bare, grow, shrink }
+    });
+    Seen { signal, judged, need }
+}
+
+fn fitness(seen: &[Seen<'_>]) -> Fitness {
+    let leading = || seen.iter().filter(|seen| seen.signal.role == Role::Leading);
+    if leading().all(Seen::is_fit_leading) {
+        Fitness::All
+    } else if leading().any(Seen::is_fit_leading) {
+        Fitness::Some
+    } else {
+        Fitness::None
+    }
+}
+
+/// The largest need of the leading signals, each with its own dead band: inside it a signal asks for the base.
+fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Trail) -> u32 {
+    let base = ground.base;
+    let mut largest: Option<(u32, &Seen<'_>, Need)> = None;
+    for seen in seen.iter().filter(|seen| seen.signal.role == Role::Leading) {
+        let Some(need) = seen.need else {
+            let message = if seen.judged.is_fresh() {
+                format!("{}: a level per pod says nothing while no pod serves", seen.signal.name)
+            } else {
+                format!("{}: {}", seen.signal.name, seen.judged.message)
+            };
+            trail.note(StepName::Need, base, base, seen.judged.reason, message);
+            continue;
+        };
+        let proposal = band(base, seen.signal, need);
+        trail.note(
+            StepName::Need,
+            base,
+            ceil_count_forgiving(need.grow),
+            Reason::Fresh,
+            need_sentence(ground, seen, need),
+        );
+        if largest.is_none_or(|(so_far, ..)| proposal > so_far) {
+            largest = Some((proposal, seen, need));
+        }
+    }
+    let Some((proposal, seen, need)) = largest else {
+        let message = format!("no leading signal is fit to use: {base} replicas are held");
+        trail.note(StepName::Tolerance, base, base, Reason::NoFreshSignal, message);
+        return base;
+    };
+    let proposal = if leading == Fitness::All || ground.policy.compat == Compat::Hpa {
+        proposal
+    } else {
+        proposal.max(base)
+    };
+    let signal = seen.signal;
+    let (reason, message) = if proposal > base {
+        (
+            Reason::AboveTarget,
+            format!(
+                "{} needs {}, more than {base} and its tolerance of {}",
+                signal.name,
+                spelled(need.grow),
+                percent(signal.scale_up_tolerance)
+            ),
+        )
+    } else if proposal < base {
+        (
+            Reason::BelowTarget,
+            format!(
+                "{} needs {}, less than {base} and its tolerance of {}",
+                signal.name,
+                spelled(need.shrink),
+                percent(signal.scale_down_tolerance)
+            ),
+        )
+    } else {
+        (
+            Reason::WithinTolerance,
+            format!("{} needs {}, within the tolerance around {base}", signal.name, spelled(need.grow)),
+        )
+    };
+    trail.note(StepName::Tolerance, base, proposal, reason, message);
+    proposal
+}
+
+/// The dead band: inside it the recommendation is the present count.
+fn band(base: u32, signal: &Signal, need: Need) -> u32 {
+    let count = from_count(base);
+    if need.grow / count > 1.0 + signal.scale_up_tolerance {
+        ceil_count_forgiving(need.grow)
+    } else if need.shrink / count < 1.0 - signal.scale_down_tolerance {
+        ceil_count_forgiving(need.shrink)
+    } else {
+        base
+    }
+}
+
+fn need_sentence(ground: &Ground<'_>, seen: &Seen<'_>, need: Need) -> String {
+    let signal = seen.signal;
+    let value = seen.judged.value.map(spelled).unwrap_or_default();
+    let target = spelled(signal.target);
+    let head = if ground.policy.headroom_factor > 1.0 {
+        format!(" × {} headroom", spelled(ground.policy.headroom_factor))
+    } else {
+        String::new()
+    };
+    let needs = spelled(need.bare * ground.policy.headroom_factor);
+    match signal.kind {
+        TargetKind::AverageValue => {
+            format!("{}: {value} ÷ {target} per replica{head} = {needs}", signal.name)
+        }
+        TargetKind::Value | TargetKind::Utilization => {
+            let pods = match signal.averaged_over {
+                AveragedOver::Serving => ground.counts.serving,
+                AveragedOver::Warm => ground.counts.warm,
+            };
+            format!("{}: {pods} pods × {value} ÷ {target}{head} = {needs}", signal.name)
+        }
+    }
+}
+
+fn add_by_nets(
+    ground: &Ground<'_>,
+    seen: &[Seen<'_>],
+    memory: &mut Memory,
+    leading: u32,
+    trail: &mut Trail,
+) -> u32 {
+    let base = ground.base;
+    let leading_need =
+        seen.iter().filter_map(|seen| seen.need).map(|need| ceil_count_forgiving(need.grow)).max();
+    let mut replicas = leading;
+    for (seen, memory) in seen.iter().zip(&mut memory.signals) {
+        let Some(value) = seen.net_value_above_target() else {
+            if seen.signal.role == Role::SafetyNet && seen.judged.is_fresh() {
+                net::relax(memory);
+            }
+            continue;
+        };
+        let situation = NetSituation {
+            base,
+            leading_need: leading_need.unwrap_or(base),
+            ordered: ground.counts.ordered,
+            lead_time: ground.lead_time + seen.signal.max_age,
+            now: ground.now,
+        };
+        let proposal = net::propose(seen.signal, memory, value, situation);
+        let after = replicas.max(proposal.replicas);
+        let message = net_sentence(seen.signal, value, proposal, base);
+        trail.note(StepName::SafetyNet, replicas, after, proposal.reason, message);
+        replicas = after;
+    }
+    replicas
+}
+
+fn net_sentence(signal: &Signal, value: f64, proposal: net::NetProposal, base: u32) -> String {
+    let above = format!("{} is {}, above {}", signal.name, spelled(value), spelled(signal.target));
+    match proposal.reason {
+        Reason::NetAboveTarget => {
+            format!("{above}: {} more are tried", proposal.replicas.saturating_sub(base))
+        }
+        Reason::NetWaiting => format!("{above}: waiting for the pods already ordered to show"),
+        Reason::NetIneffective => {
+            format!(
+                "{above}, and the last step did not help: the cause is not too few pods, look behind this workload"
+            )
+        }
+        _ => format!(
+            "{above}: {} % over the leading need are the most that it may add",
+            signal.max_add_percent
+        ),
+    }
+}
+
+/// Raises a scale-in to the smallest count at which no signal would come back over its scale-out edge, with the
+/// largest need of the scale-in window.
+fn look_ahead(
+    ground: &Ground<'_>,
+    seen: &[Seen<'_>],
+    memory: &Memory,
+    replicas: u32,
+    trail: &mut Trail,
+) -> u32 {
+    let (base, now) = (ground.base, ground.now);
+    let safest = seen
+        .iter()
+        .zip(&memory.signals)
+        .filter_map(|(seen, memory)| {
+            let signal = seen.signal;
+            let smallest = match seen.need {
+                Some(need) => {
+                    let peak =
+                        memory.need.over(ground.scale_down_window, now).unwrap_or(need.grow).max(need.grow);
+                    peak / (1.0 + signal.scale_up_tolerance)
+                }
+                None => net::smallest_safe_count(signal, seen.fresh_net_value()?, ground.counts.serving),
+            };
+            Some((ceil_count_forgiving(smallest), signal))
+        })
+        .max_by_key(|(smallest, _)| *smallest);
+    let Some((smallest, signal)) = safest.filter(|(smallest, _)| *smallest > replicas) else {
+        return replicas;
+    };
+    let after = smallest.min(base);
+    let message = format!(
+        "{} would be back over its scale-out edge below {smallest} replicas, so {} {after}",
+        signal.name,
+        if after < base { "the step ends at" } else { "the count stays" },
+    );
+    trail.note(StepName::LookAhead, replicas, after, Reason::AnticipatedFlapping, message);
+    after
+}
+
+/// The first reason, among the signals, not to remove anything.
+fn no_scale_down(ground: &Ground<'_>, seen: &[Seen<'_>]) -> Option<(Reason, String)> {
+    let serving = ground.counts.serving;
+    let unfit = seen.iter().find(|seen| !seen.judged.is_fresh()).map(|seen| {
+        (Reason::SignalsUnfit, format!("nothing is removed while {} is not fit to use", seen.signal.name))
+    });
+    let net = || {
+        let above = seen.iter().find(|seen| seen.net_value_above_target().is_some())?;
+        Some((
+            Reason::NetHolds,
+            format!("nothing is removed while {} is above its target", above.signal.name),
+        ))
+    };
+    let over = || {
+        let above = seen.iter().find(|seen| seen.need.is_some_and(|need| need.bare > from_count(serving)))?;
+        Some((
+            Reason::ServingAboveTarget,
+            format!(
+                "nothing is removed while {} is above its target on the {serving} pods that serve",
+                above.signal.name
+            ),
+        ))
+    };
+    unfit.or_else(net).or_else(over)
+}
+
+/// A share as a percentage.
+pub(super) fn percent(share: f64) -> String {
+    format!("{} %", spelled(share * 100.0))
+}
