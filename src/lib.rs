@@ -6,6 +6,7 @@
 pub mod api;
 pub mod capacity;
 pub mod ceiling;
+pub mod cli;
 pub mod cluster;
 pub mod control;
 pub mod number;

@@ -114,7 +114,10 @@ impl Call<'_> {
                 if self.group.is_empty() { String::new() } else { format!(" in API group {}", self.group) }
             ),
             ApiErrorKind::Unauthorized => {
-                format!("the API server does not accept the operator's credentials ({self}): {}", words(error))
+                format!(
+                    "the API server does not accept the operator's credentials ({self}): {}",
+                    words(error)
+                )
             }
             _ => format!("{self} failed: {}", words(error)),
         };
@@ -190,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_missing_verb_is_named_with_its_resource() {
-        let error = CALL.explain(&status(403, "deployments.apps \"web\" is forbidden: User \"x\" cannot patch"));
+        let error =
+            CALL.explain(&status(403, "deployments.apps \"web\" is forbidden: User \"x\" cannot patch"));
         assert_eq!(error.kind, ApiErrorKind::Forbidden);
         assert_eq!(
             error.message,

@@ -63,8 +63,12 @@ impl Publisher {
         while let Some(event) = self.queue.recv().await {
             let namespace = event.metadata.namespace.clone().unwrap_or_default();
             let api: Api<v1::Event> = Api::namespaced(self.client.clone(), &namespace);
-            let call =
-                Call { verb: "create", resource: "events", group: "events.k8s.io", namespace: Some(&namespace) };
+            let call = Call {
+                verb: "create",
+                resource: "events",
+                group: "events.k8s.io",
+                namespace: Some(&namespace),
+            };
             published(call.answer(api.create(&PostParams::default(), &event)).await.map(|_| ()));
         }
     }

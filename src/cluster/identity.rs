@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn identities_are_the_published_fnv_1a() {
         // From the reference test vectors of the FNV authors; they may never change, since records hold them.
-        for (text, expected) in [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)] {
+        for (text, expected) in
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
+        {
             assert_eq!(Uid::of(text).0, expected, "{text}");
         }
     }
@@ -137,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_target_is_the_same_in_every_version_of_its_group() {
-        assert_eq!(TargetKey::new("apps/v1", "Deployment", "shop", "web"), TargetKey::new("apps/v1beta1", "Deployment", "shop", "web"));
+        assert_eq!(
+            TargetKey::new("apps/v1", "Deployment", "shop", "web"),
+            TargetKey::new("apps/v1beta1", "Deployment", "shop", "web")
+        );
         assert_eq!(TargetKey::new("v1", "ReplicationController", "shop", "web").group, "");
     }
 

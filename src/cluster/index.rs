@@ -92,8 +92,10 @@ impl Index {
             .map(|name| Rival { kind: "HorizontalPodAutoscaler".to_owned(), name: name.clone() })
             .collect();
         let own = (policy.created, policy.key.clone());
-        for (_, key) in state.policies_of.get(target).into_iter().flatten().take_while(|other| **other < own) {
-            let writes = state.policies.get(key).is_some_and(|entry| entry.record.mode() != Some(Mode::DryRun));
+        for (_, key) in state.policies_of.get(target).into_iter().flatten().take_while(|other| **other < own)
+        {
+            let writes =
+                state.policies.get(key).is_some_and(|entry| entry.record.mode() != Some(Mode::DryRun));
             if writes {
                 rivals.push(Rival { kind: "ScalingPolicy".to_owned(), name: key.name.clone() });
             }
@@ -205,7 +207,11 @@ impl Index {
     }
 
     /// Keeps a workload that `trim` makes of what was kept until now.
-    pub(super) fn put_workload(&self, target: TargetKey, trim: impl FnOnce(Option<&WorkloadRecord>) -> Option<WorkloadRecord>) {
+    pub(super) fn put_workload(
+        &self,
+        target: TargetKey,
+        trim: impl FnOnce(Option<&WorkloadRecord>) -> Option<WorkloadRecord>,
+    ) {
         let mut state = self.state();
         if let Some(record) = trim(state.workloads.get(&target)) {
             state.workloads.insert(target, record);
@@ -241,7 +247,10 @@ impl Index {
 
     pub(super) fn retain_replica_sets(&self, scope: Option<&str>, seen: &HashSet<Uid>) {
         let state = self.state();
-        let gone = state.replica_sets.iter().filter(|(uid, owned)| within(scope, &owned.namespace) && !seen.contains(uid));
+        let gone = state
+            .replica_sets
+            .iter()
+            .filter(|(uid, owned)| within(scope, &owned.namespace) && !seen.contains(uid));
         let gone: Vec<_> = gone.map(|(uid, _)| *uid).collect();
         drop(state);
         gone.into_iter().for_each(|uid| self.remove_replica_set(uid));
@@ -258,8 +267,10 @@ impl Index {
             }
             return;
         }
-        let namespace: Arc<str> =
-            state.pods_in.get_key_value(namespace).map_or_else(|| namespace.into(), |(known, _)| known.clone());
+        let namespace: Arc<str> = state
+            .pods_in
+            .get_key_value(namespace)
+            .map_or_else(|| namespace.into(), |(known, _)| known.clone());
         state.pods_in.entry(namespace.clone()).or_default().insert(id);
         if let Some(owner) = record.owner {
             state.pods_of.entry(owner).or_default().insert(id);
@@ -279,7 +290,10 @@ impl Index {
     /// Forgets pods that went while nobody looked; how long they took is not known.
     pub(super) fn retain_pods(&self, scope: Option<&str>, seen: &HashSet<Uid>) {
         let mut state = self.state();
-        let gone = state.pods.iter().filter(|(id, (namespace, _))| within(scope, namespace) && !seen.contains(&Uid(id.0)));
+        let gone = state
+            .pods
+            .iter()
+            .filter(|(id, (namespace, _))| within(scope, namespace) && !seen.contains(&Uid(id.0)));
         let gone: Vec<_> = gone.map(|(id, _)| *id).collect();
         for id in gone {
             state.remove_pod(id);
@@ -302,7 +316,10 @@ impl Index {
 
     pub(super) fn retain_autoscalers(&self, scope: Option<&str>, seen: &HashSet<Uid>) {
         let state = self.state();
-        let gone = state.autoscalers.iter().filter(|(uid, (target, _))| within(scope, &target.namespace) && !seen.contains(uid));
+        let gone = state
+            .autoscalers
+            .iter()
+            .filter(|(uid, (target, _))| within(scope, &target.namespace) && !seen.contains(uid));
         let gone: Vec<_> = gone.map(|(uid, _)| *uid).collect();
         drop(state);
         gone.into_iter().for_each(|uid| self.remove_autoscaler(uid));

@@ -71,7 +71,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named_with_an_example_and_does_nothing() {
-        for text in ["", "ten", "0", "-1", "10%", "10 until", "10 until tomorrow", "10 until 2026-12-01", "99999999999"] {
+        for text in [
+            "",
+            "ten",
+            "0",
+            "-1",
+            "10%",
+            "10 until",
+            "10 until tomorrow",
+            "10 until 2026-12-01",
+            "99999999999",
+        ] {
             let overrides = read(FREEZE, text);
             assert_eq!(overrides.freeze, None, "{text}");
             assert!(overrides.unreadable.unwrap().contains("plimsoll.dev/freeze"), "{text}");

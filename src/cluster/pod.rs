@@ -51,7 +51,8 @@ pub(super) fn controller(owners: Option<&[OwnerReference]>) -> Option<Uid> {
 /// When the pod became Ready; the inner none is a Ready pod whose time is not told.
 fn ready_since(pod: &v1::Pod) -> Option<Option<Time>> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let ready =
+        conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
     Some(ready.last_transition_time.as_ref().map(|time| moment(time.0)))
 }
 
@@ -121,7 +122,9 @@ pub(super) mod tests {
         .unwrap();
         assert_eq!((not_ready.pod.ready_since, not_ready.finished), (None, false));
         for phase in ["Succeeded", "Failed"] {
-            assert!(trim(&pod(json!({"metadata": {"uid": "u1"}, "status": {"phase": phase}}))).unwrap().finished);
+            assert!(
+                trim(&pod(json!({"metadata": {"uid": "u1"}, "status": {"phase": phase}}))).unwrap().finished
+            );
         }
         assert!(trim(&pod(json!({"metadata": {"name": "without-uid"}}))).is_none());
     }

@@ -55,7 +55,13 @@ impl Scales {
     }
 
     /// Reads `/scale` of a workload.
-    pub async fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<ScaleSeen, ApiError> {
+    pub async fn get(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<ScaleSeen, ApiError> {
         let resource = self.resource(api_version, kind).await?;
         let path = format!("{}/scale", resource.plural);
         let call = Call { verb: "get", resource: &path, group: &resource.group, namespace: Some(namespace) };
@@ -75,10 +81,12 @@ impl Scales {
     ) -> Result<ScaleSeen, ApiError> {
         let resource = self.resource(api_version, kind).await?;
         let path = format!("{}/scale", resource.plural);
-        let call = Call { verb: "patch", resource: &path, group: &resource.group, namespace: Some(namespace) };
+        let call =
+            Call { verb: "patch", resource: &path, group: &resource.group, namespace: Some(namespace) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let params = PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
+        let patch =
+            json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
         call.answer(api.patch_scale(name, &params, &Patch::Merge(&patch))).await.map(ScaleSeen::new)
     }
 
@@ -124,7 +132,9 @@ impl Scales {
         } else {
             Err(ApiError {
                 kind: ApiErrorKind::NotScalable,
-                message: format!("{kind} in {api_version} has no /scale subresource, so it cannot be scaled: correct scaleTargetRef"),
+                message: format!(
+                    "{kind} in {api_version} has no /scale subresource, so it cannot be scaled: correct scaleTargetRef"
+                ),
             })
         }
     }

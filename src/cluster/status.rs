@@ -7,10 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 use super::identity::timestamp;
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, MetricStatus, PodCounts, ScalingPolicyStatus, StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, MetricStatus, PodCounts, ScalingPolicyStatus, StartUpStatus,
+    StepStatus,
 };
 use crate::control::{CeilingReport, Condition, Decision, SignalReport, StartUp, Step};
-use crate::signal::SignalState;
+use crate::time::Time;
 
 /// Changes of the count that status remembers.
 pub const CHANGES: usize = 10;
@@ -74,15 +75,39 @@ impl Report<'_> {
     }
 }
 
+/// The status of a policy that cannot be evaluated.
+pub fn invalid_status(
+    conditions: &[Condition],
+    before: &[meta::Condition],
+    generation: i64,
+    changes: &VecDeque<ChangeStatus>,
+    now: Time,
+) -> ScalingPolicyStatus {
+    let now = timestamp(now);
+    ScalingPolicyStatus {
+        observed_generation: Some(generation),
+        conditions: merged(conditions, before, generation, now),
+        as_of: Some(meta::Time(now)),
+        last_changes: changes.iter().take(CHANGES).cloned().collect(),
+        ..ScalingPolicyStatus::default()
+    }
+}
+
 /// Conditions sorted by type. The transition time moves only when the status flips.
-pub fn merged(conditions: &[Condition], before: &[meta::Condition], generation: i64, now: Timestamp) -> Vec<meta::Condition> {
+pub fn merged(
+    conditions: &[Condition],
+    before: &[meta::Condition],
+    generation: i64,
+    now: Timestamp,
+) -> Vec<meta::Condition> {
     let mut merged: Vec<_> = conditions
         .iter()
         .map(|condition| {
             let (kind, status) = (format!("{:?}", condition.kind), format!("{:?}", condition.status));
             let same = before.iter().find(|before| before.type_ == kind && before.status == status);
             meta::Condition {
-                last_transition_time: same.map_or(meta::Time(now), |before| before.last_transition_time.clone()),
+                last_transition_time: same
+                    .map_or(meta::Time(now), |before| before.last_transition_time.clone()),
                 message: bounded(&condition.message, LONGEST_MESSAGE),
                 observed_generation: Some(generation),
                 reason: condition.reason.to_string(),
@@ -95,16 +120,10 @@ pub fn merged(conditions: &[Condition], before: &[meta::Condition], generation: 
     merged
 }
 
-/// `rps 84/90, p99 212m/300m`; `?` for a signal that is not fit to use.
+/// `rps 84/90 each, p99 212m/300m`; `?` for a signal that is not fit to use.
 fn targets(signals: &[SignalReport]) -> Option<String> {
-    let text = |signal: &SignalReport| match signal.state {
-        SignalState::Fresh if !signal.text.is_empty() => format!("{} {}", signal.name, signal.text),
-        SignalState::Fresh => {
-            format!("{} {}/{}", signal.name, signal.value.map_or_else(|| "?".to_owned(), quantity), quantity(signal.target))
-        }
-        _ => format!("{} ?/{}", signal.name, quantity(signal.target)),
-    };
-    (!signals.is_empty()).then(|| signals.iter().map(text).collect::<Vec<_>>().join(", "))
+    let texts: Vec<_> = signals.iter().map(|signal| signal.text.as_str()).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 fn metric(signal: &SignalReport) -> MetricStatus {

@@ -33,6 +33,21 @@ pub enum Occasion {
     Checkpoint,
 }
 
+impl Occasion {
+    /// As a metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Count => "count",
+            Self::Generation => "generation",
+            Self::Limit => "limit",
+            Self::Condition => "condition",
+            Self::Drift => "drift",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+}
+
 /// What was written last, and what that replaced.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
@@ -85,7 +100,11 @@ impl Written {
         // What came back within a minute is at an edge: it is told once a minute, and not at every turn.
         let back = self.before_last.as_ref() == Some(&standing) && since < DRIFT_INTERVAL;
         if standing != was && !back {
-            return Some(if was.limited_by == standing.limited_by { Occasion::Condition } else { Occasion::Limit });
+            return Some(if was.limited_by == standing.limited_by {
+                Occasion::Condition
+            } else {
+                Occasion::Limit
+            });
         }
         if since >= DRIFT_INTERVAL && drifted(last, next) {
             return Some(Occasion::Drift);
@@ -141,7 +160,11 @@ fn metrics_left(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool 
             (&last.name, &last.state) != (&next.name, &next.state)
                 || last.target != next.target
                 || count_left(last.need, next.need)
-                || left(number(last.value.as_ref()), number(next.value.as_ref()), number(Some(&last.target)).unwrap_or(0.0))
+                || left(
+                    number(last.value.as_ref()),
+                    number(next.value.as_ref()),
+                    number(Some(&last.target)).unwrap_or(0.0),
+                )
         })
 }
 

@@ -12,7 +12,11 @@ use crate::api::{ScalingPolicy, ScalingPolicyStatus};
 pub const STATUS_MANAGER: &str = "plimsoll/status";
 
 /// Writes the whole status of a policy. Applying is forced, as Kubernetes advises controllers: the status is ours.
-pub async fn write_status(client: &Client, policy: &PolicyKey, status: &ScalingPolicyStatus) -> Result<(), ApiError> {
+pub async fn write_status(
+    client: &Client,
+    policy: &PolicyKey,
+    status: &ScalingPolicyStatus,
+) -> Result<(), ApiError> {
     let api: Api<ScalingPolicy> = Api::namespaced(client.clone(), &policy.namespace);
     let applied = json!({
         "apiVersion": ScalingPolicy::api_version(&()),
@@ -29,9 +33,11 @@ pub async fn write_status(client: &Client, policy: &PolicyKey, status: &ScalingP
     let params = PatchParams::apply(STATUS_MANAGER).force();
     // The answer is the whole policy; nothing of it is needed, and a newer version of it must not look like a failure.
     let request = async {
-        api.patch_status(&policy.name, &params, &Patch::Apply(&applied)).await.map(|_| ()).or_else(|error| match error {
-            kube::Error::SerdeError(_) => Ok(()),
-            other => Err(other),
+        api.patch_status(&policy.name, &params, &Patch::Apply(&applied)).await.map(|_| ()).or_else(|error| {
+            match error {
+                kube::Error::SerdeError(_) => Ok(()),
+                other => Err(other),
+            }
         })
     };
     call.answer(request).await

@@ -40,14 +40,22 @@ impl Viewer {
 
     /// The workload of a policy. `live` asks the API server for the count instead of relying on the watch, which may
     /// be a moment behind. Departures up to `told` are left out.
-    pub async fn view(&self, scales: &Scales, policy: &PolicyRecord, reference: &ScaleTargetRef, live: bool, told: u64) -> View {
+    pub async fn view(
+        &self,
+        scales: &Scales,
+        policy: &PolicyRecord,
+        reference: &ScaleTargetRef,
+        live: bool,
+        told: u64,
+    ) -> View {
         let Some(target) = &policy.target else {
             return View::fault(TargetFaultKind::NotFound, "the policy names no workload".to_owned(), told);
         };
         if let Some(blind) = self.health.blind() {
             return View::fault(TargetFaultKind::Unavailable, blind, told);
         }
-        let watched = reference.api_version == "apps/v1" && matches!(reference.kind.as_str(), "Deployment" | "StatefulSet");
+        let watched = reference.api_version == "apps/v1"
+            && matches!(reference.kind.as_str(), "Deployment" | "StatefulSet");
         let found = if watched {
             match self.index.workload(target, told) {
                 Some(found) => Some(found),
@@ -62,7 +70,8 @@ impl Viewer {
         if let (Some(found), false) = (&found, live) {
             return View::found(found.clone());
         }
-        let scale = scales.get(&reference.api_version, &reference.kind, &policy.key.namespace, &reference.name).await;
+        let scale =
+            scales.get(&reference.api_version, &reference.kind, &policy.key.namespace, &reference.name).await;
         match (scale, found) {
             (Ok(scale), Some(mut found)) => {
                 found.workload.spec_replicas = scale.spec_replicas;
@@ -116,6 +125,11 @@ impl View {
     }
 
     const fn fault(kind: TargetFaultKind, message: String, told: u64) -> Self {
-        Self { target: Target::Unseen(TargetFault { kind, message }), resource_version: None, departures: told, error: None }
+        Self {
+            target: Target::Unseen(TargetFault { kind, message }),
+            resource_version: None,
+            departures: told,
+            error: None,
+        }
     }
 }

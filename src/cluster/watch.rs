@@ -54,33 +54,36 @@ struct Trouble {
 }
 
 impl Watches {
-    /// Begins to watch all kinds in `namespaces`, or in the whole cluster if there are none.
-    pub fn start(client: &Client, namespaces: &[String], index: &Arc<Index>, clock: &Clock, metrics: &Arc<Metrics>) -> Self {
+    /// Begins to watch all kinds in `namespaces`, or in the whole cluster if there are none; HorizontalPodAutoscalers
+    /// only where `autoscalers` says that they can be seen.
+    pub fn start(
+        client: &Client,
+        namespaces: &[String],
+        autoscalers: bool,
+        index: &Arc<Index>,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let mut watches = Self { states: Vec::new(), tasks: JoinSet::new() };
         let everywhere = [None];
         let scopes: Vec<_> = namespaces.iter().map(|namespace| Some(namespace.clone())).collect();
         for scope in if scopes.is_empty() { everywhere.as_slice() } else { scopes.as_slice() } {
-            let mut start = Start { watches: &mut watches, client, scope: scope.as_deref(), index, clock, metrics };
+            let mut start =
+                Start { watches: &mut watches, client, scope: scope.as_deref(), index, clock, metrics };
             // Owners before what they own, so that a pod's workload is known when the pod goes.
             start.watch::<Deployment>(false);
             start.watch::<StatefulSet>(false);
             start.watch::<PartialObjectMeta<ReplicaSet>>(false);
             start.watch::<Pod>(false);
-            start.watch::<HorizontalPodAutoscaler>(true);
+            if autoscalers {
+                start.watch::<HorizontalPodAutoscaler>(true);
+            }
             start.watch::<DeserializeGuard<ScalingPolicy>>(false);
         }
         watches
     }
 
-    /// Waits until every list that is needed has been read to its end.
-    pub async fn synced(&self) {
-        for state in self.states.iter().filter(|state| !state.optional) {
-            // The sender goes only with its task, and then there is nothing to wait for.
-            let _ = state.synced.clone().wait_for(|synced| *synced).await;
-        }
-    }
-
-    /// What keeps the watches from being relied on, if anything does.
+    /// Whether the watches can be relied on.
     pub fn health(&self) -> WatchHealth {
         WatchHealth(self.states.clone())
     }
@@ -96,6 +99,14 @@ impl Watches {
 pub struct WatchHealth(Vec<Arc<WatchState>>);
 
 impl WatchHealth {
+    /// Waits until every list that is needed has been read to its end.
+    pub async fn synced(&self) {
+        for state in self.0.iter().filter(|state| !state.optional) {
+            // The sender goes only with its task, and then there is nothing to wait for.
+            let _ = state.synced.clone().wait_for(|synced| *synced).await;
+        }
+    }
+
     /// The lists that are needed and not yet read.
     pub fn unsynced(&self) -> Vec<String> {
         let missing = self.0.iter().filter(|state| !state.optional && !*state.synced.borrow());
@@ -129,7 +140,10 @@ impl WatchState {
     fn failed(&self, error: ApiError) {
         let now = Instant::now();
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = trouble.as_ref().filter(|before| now - before.last < RECOVERED).map_or(now, |before| before.first);
+        let first = trouble
+            .as_ref()
+            .filter(|before| now - before.last < RECOVERED)
+            .map_or(now, |before| before.first);
         *trouble = Some(Trouble { first, last: now, error });
     }
 
@@ -234,7 +248,8 @@ impl Sink {
                 self.state.call("watch").explain(&kube::Error::Api(status.clone()))
             }
             watcher::Error::NoResourceVersion => {
-                let status = kube::core::Status::failure("the answer has no metadata.resourceVersion", "Invalid");
+                let status =
+                    kube::core::Status::failure("the answer has no metadata.resourceVersion", "Invalid");
                 self.state.call("watch").explain(&kube::Error::Api(Box::new(status)))
             }
         };

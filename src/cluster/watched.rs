@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Resource as _;
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use serde::de::DeserializeOwned;
 
@@ -19,7 +20,12 @@ use crate::time::Time;
 
 /// A kind that is watched.
 pub(super) trait Watched:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + 'static
 {
     /// Keeps what is needed of an object that came or changed.
     fn put(self, index: &Index, now: Time);
@@ -85,7 +91,8 @@ impl Watched for Deployment {
 
 impl Watched for StatefulSet {
     fn put(self, index: &Index, _: Time) {
-        index.put_workload(target("StatefulSet", &self), |before| WorkloadRecord::stateful_set(&self, before));
+        index
+            .put_workload(target("StatefulSet", &self), |before| WorkloadRecord::stateful_set(&self, before));
     }
 
     fn remove(self, index: &Index, _: Time) {
@@ -102,7 +109,9 @@ impl Watched for StatefulSet {
 /// Only their owners matter, so only their metadata is asked for.
 impl Watched for PartialObjectMeta<ReplicaSet> {
     fn put(self, index: &Index, _: Time) {
-        if let (Some(uid), Some(owner)) = (self.identity(), pod::controller(self.metadata.owner_references.as_deref())) {
+        if let (Some(uid), Some(owner)) =
+            (self.identity(), pod::controller(self.metadata.owner_references.as_deref()))
+        {
             index.put_replica_set(uid, self.home(), owner);
         }
     }
@@ -138,8 +147,8 @@ impl Watched for Pod {
 
 impl Watched for HorizontalPodAutoscaler {
     fn put(self, index: &Index, _: Time) {
-        let reference = self.spec.as_ref().map(|spec| &spec.scale_target_ref);
-        if let (Some(uid), Some(reference)) = (self.identity(), reference) {
+        let reference = &self.spec.scale_target_ref;
+        if let Some(uid) = self.identity() {
             let api_version = reference.api_version.as_deref().unwrap_or_default();
             let target = TargetKey::new(api_version, &reference.kind, self.home(), &reference.name);
             index.put_autoscaler(uid, self.title(), target);

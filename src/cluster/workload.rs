@@ -100,7 +100,11 @@ impl WorkloadRecord {
         })
     }
 
-    fn common<K: kube::Resource>(object: &K, replicas: Option<i32>, template: &PodTemplateSpec) -> Option<Self> {
+    fn common<K: kube::Resource>(
+        object: &K,
+        replicas: Option<i32>,
+        template: &PodTemplateSpec,
+    ) -> Option<Self> {
         let grace = template.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
         Some(Self {
             uid: Uid::of(object.meta().uid.as_deref()?),
@@ -126,10 +130,17 @@ impl WorkloadRecord {
 }
 
 impl Revisions {
-    fn new(mixed: bool, stalled: bool, template: &PodTemplateSpec, seen: bool, before: Option<&WorkloadRecord>) -> Self {
+    fn new(
+        mixed: bool,
+        stalled: bool,
+        template: &PodTemplateSpec,
+        seen: bool,
+        before: Option<&WorkloadRecord>,
+    ) -> Self {
         let template = template_hash(template);
         // A generation moves with every scale as well; only a template that the controller has not seen is a rollout.
-        let observed = if seen { Some(template) } else { before.and_then(|before| before.revisions.observed) };
+        let observed =
+            if seen { Some(template) } else { before.and_then(|before| before.revisions.observed) };
         Self { mixed, stalled, template, observed }
     }
 }
@@ -150,9 +161,10 @@ fn deployment_update(deployment: &Deployment) -> UpdateStrategy {
 fn count_or_percent(value: Option<&IntOrString>) -> CountOrPercent {
     match value {
         Some(IntOrString::Int(number)) => CountOrPercent::Count(count(*number)),
-        Some(IntOrString::String(text)) => {
-            text.strip_suffix('%').and_then(|digits| digits.parse().ok()).map_or(CountOrPercent::Percent(25), CountOrPercent::Percent)
-        }
+        Some(IntOrString::String(text)) => text
+            .strip_suffix('%')
+            .and_then(|digits| digits.parse().ok())
+            .map_or(CountOrPercent::Percent(25), CountOrPercent::Percent),
         None => CountOrPercent::Percent(25),
     }
 }
@@ -221,13 +233,18 @@ mod tests {
     #[test]
     fn only_an_unobserved_template_is_a_rollout_and_not_an_unobserved_scale() {
         let status = json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 4});
-        let before = WorkloadRecord::deployment(&deployment(&json!({"replicas": 4}), &status, 2), None).unwrap();
+        let before =
+            WorkloadRecord::deployment(&deployment(&json!({"replicas": 4}), &status, 2), None).unwrap();
         let scaled = deployment(&json!({"replicas": 9}), &status, 3);
         assert_eq!(WorkloadRecord::deployment(&scaled, Some(&before)).unwrap().rollout(1), Rollout::Settled);
         let changed = json!({"template": {"spec": {"containers": [{"name": "web", "image": "web:2"}]}}});
         let changed = WorkloadRecord::deployment(&deployment(&changed, &status, 3), Some(&before)).unwrap();
         assert_eq!(changed.rollout(1), Rollout::Progressing);
-        assert_eq!(WorkloadRecord::deployment(&scaled, None).unwrap().rollout(1), Rollout::Progressing, "nothing is known before");
+        assert_eq!(
+            WorkloadRecord::deployment(&scaled, None).unwrap().rollout(1),
+            Rollout::Progressing,
+            "nothing is known before"
+        );
     }
 
     #[test]
@@ -238,10 +255,16 @@ mod tests {
         };
         for (spec, expected) in [
             (json!({}), percent(25, 25)),
-            (json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%"}}}), percent(100, 25)),
+            (
+                json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%"}}}),
+                percent(100, 25),
+            ),
             (
                 json!({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 2}}}),
-                UpdateStrategy::RollingUpdate { max_surge: CountOrPercent::Count(0), max_unavailable: CountOrPercent::Count(2) },
+                UpdateStrategy::RollingUpdate {
+                    max_surge: CountOrPercent::Count(0),
+                    max_unavailable: CountOrPercent::Count(2),
+                },
             ),
             (json!({"strategy": {"type": "Recreate"}}), UpdateStrategy::Replace),
         ] {
@@ -254,11 +277,17 @@ mod tests {
     fn what_is_not_written_has_kubernetes_defaults() {
         let plain = WorkloadRecord::deployment(&deployment(&json!({}), &json!({}), 1), None).unwrap();
         assert_eq!((plain.spec_replicas, plain.resource_version.as_str()), (1, "5"));
-        assert_eq!((plain.termination_grace, plain.progress_deadline), (Span::from_seconds(30), Span::from_seconds(600)));
+        assert_eq!(
+            (plain.termination_grace, plain.progress_deadline),
+            (Span::from_seconds(30), Span::from_seconds(600))
+        );
         let spec = json!({"replicas": 0, "progressDeadlineSeconds": 60, "template": {"spec": {"terminationGracePeriodSeconds": 5}}});
         let declared = WorkloadRecord::deployment(&deployment(&spec, &json!({}), 1), None).unwrap();
         assert_eq!(declared.spec_replicas, 0);
-        assert_eq!((declared.termination_grace, declared.progress_deadline), (Span::from_seconds(5), Span::from_seconds(60)));
+        assert_eq!(
+            (declared.termination_grace, declared.progress_deadline),
+            (Span::from_seconds(5), Span::from_seconds(60))
+        );
     }
 
     #[test]
