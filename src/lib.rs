@@ -13,5 +13,6 @@ pub mod number;
 pub mod operator;
 pub mod prometheus;
 pub mod signal;
+pub mod simulate;
 pub mod telemetry;
 pub mod time;

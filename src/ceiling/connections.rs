@@ -10,10 +10,21 @@ use crate::time::Span;
 pub struct RolloutShape {
     /// How pods are replaced.
     pub update: UpdateStrategy,
-    /// The longest a pod takes to shut down, as measured, else as it is allowed.
-    pub drain: Span,
-    /// The shortest a pod takes to become Ready, as measured.
+    /// The longest a pod may take to shut down.
+    pub termination_grace: Span,
+    /// The longest a pod takes to shut down, once measured.
+    pub drain: Option<Span>,
+    /// The shortest a pod takes to become Ready, once measured.
     pub start_up: Option<Span>,
+}
+
+/// What is assumed where something has not been measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assume {
+    /// The worst: right for growth, which must never pass a limit.
+    Worst,
+    /// The best: right for a ceiling that would remove pods, which nobody may do out of ignorance.
+    Best,
 }
 
 impl RolloutShape {
@@ -34,7 +45,7 @@ impl RolloutShape {
     ///
     /// Every time new pods become Ready, at most surge + maxUnavailable old ones are told to stop. While one of
     /// those drains, as many more batches can follow as starts fit into one drain.
-    pub fn overlap(&self, replicas: u32, overlap: RolloutOverlap) -> u32 {
+    pub fn overlap(&self, replicas: u32, overlap: RolloutOverlap, assume: Assume) -> u32 {
         let UpdateStrategy::RollingUpdate { max_unavailable, .. } = self.update else {
             return match (self.update, overlap) {
                 (UpdateStrategy::Replace, _) => 0,
@@ -46,24 +57,32 @@ impl RolloutShape {
             RolloutOverlap::Pods(pods) => pods,
             RolloutOverlap::OneRevision => replicas,
             RolloutOverlap::Observed => {
-                let Some(start_up) = self.start_up.filter(|start_up| *start_up > Span::ZERO) else {
-                    return replicas;
-                };
                 let unavailable = match max_unavailable {
                     CountOrPercent::Count(count) => count,
                     CountOrPercent::Percent(percent) => percent_rounded_down(replicas, percent),
                 };
                 let batch = self.surge(replicas).saturating_add(unavailable).max(1);
-                let batches = saturate(self.drain.millis().div_ceil(start_up.millis())).max(1);
+                let start_up = self.start_up.filter(|start_up| *start_up > Span::ZERO);
+                let batches = match (self.drain, start_up, assume) {
+                    (Some(drain), Some(start_up), _) => batches(drain, start_up),
+                    (None, Some(start_up), Assume::Worst) => batches(self.termination_grace, start_up),
+                    (_, None, Assume::Worst) => return replicas,
+                    (_, _, Assume::Best) => 1,
+                };
                 replicas.min(batch.saturating_mul(batches))
             }
         }
     }
 
     /// The most pods that can hold connections at `replicas`, in a rollout begun at any moment.
-    pub fn reachable(&self, replicas: u32, overlap: RolloutOverlap) -> u32 {
-        replicas.saturating_add(self.surge(replicas)).saturating_add(self.overlap(replicas, overlap))
+    pub fn reachable(&self, replicas: u32, overlap: RolloutOverlap, assume: Assume) -> u32 {
+        replicas.saturating_add(self.surge(replicas)).saturating_add(self.overlap(replicas, overlap, assume))
     }
+}
+
+/// How many batches of old pods drain at once: as many as starts fit into one drain.
+fn batches(drain: Span, start_up: Span) -> u32 {
+    saturate(drain.millis().div_ceil(start_up.millis().max(1))).max(1)
 }
 
 /// Pods that the connections left for this workload carry at one moment.
@@ -74,12 +93,18 @@ pub fn carried_pods(connections: &Connections) -> u32 {
 }
 
 /// The largest count whose pods, and `beside` more, never exceed `pods` at one moment; 0 if none.
-pub fn largest_count(pods: u32, shape: &RolloutShape, overlap: RolloutOverlap, beside: u32) -> u32 {
+pub fn largest_count(
+    pods: u32,
+    shape: &RolloutShape,
+    overlap: RolloutOverlap,
+    assume: Assume,
+    beside: u32,
+) -> u32 {
     // `reachable` never falls as the count grows, so the largest count is found by halving.
     let (mut fits, mut exceeds) = (0, pods.saturating_add(1));
     while exceeds - fits > 1 {
         let middle = fits + (exceeds - fits).wrapping_div(2);
-        if shape.reachable(middle, overlap).saturating_add(beside) <= pods {
+        if shape.reachable(middle, overlap, assume).saturating_add(beside) <= pods {
             fits = middle;
         } else {
             exceeds = middle;
@@ -92,7 +117,7 @@ pub fn largest_count(pods: u32, shape: &RolloutShape, overlap: RolloutOverlap, b
 pub fn fitting_pool(connections: &Connections, shape: &RolloutShape, replicas: u32) -> u32 {
     let left =
         connections.max_connections.saturating_sub(connections.reserved).saturating_sub(connections.others);
-    left.checked_div(shape.reachable(replicas, connections.overlap)).unwrap_or(0)
+    left.checked_div(shape.reachable(replicas, connections.overlap, Assume::Worst)).unwrap_or(0)
 }
 
 /// Pods beyond the count and its surge: they hold connections, and no rollout arithmetic knows of them.
@@ -109,7 +134,8 @@ mod tests {
     fn rolling(max_surge: CountOrPercent, max_unavailable: CountOrPercent) -> RolloutShape {
         RolloutShape {
             update: UpdateStrategy::RollingUpdate { max_surge, max_unavailable },
-            drain: Span::from_seconds(30),
+            termination_grace: Span::from_seconds(30),
+            drain: None,
             start_up: None,
         }
     }
@@ -135,47 +161,67 @@ mod tests {
         let shape = rolling(QUARTER, QUARTER);
         let replace = RolloutShape { update: UpdateStrategy::Replace, ..shape };
         assert_eq!(pods, 19);
-        assert_eq!(largest_count(pods, &replace, RolloutOverlap::Observed, 0), 19, "no surge");
-        assert_eq!(largest_count(pods, &shape, RolloutOverlap::Pods(0), 0), 15, "surge of a quarter");
+        assert_eq!(largest_count(pods, &replace, RolloutOverlap::Observed, Assume::Worst, 0), 19, "no surge");
         assert_eq!(
-            largest_count(pods, &shape, RolloutOverlap::OneRevision, 0),
+            largest_count(pods, &shape, RolloutOverlap::Pods(0), Assume::Worst, 0),
+            15,
+            "surge of a quarter"
+        );
+        assert_eq!(
+            largest_count(pods, &shape, RolloutOverlap::OneRevision, Assume::Worst, 0),
             8,
             "surge and a terminating revision"
         );
-        assert_eq!(largest_count(pods, &shape, RolloutOverlap::Pods(0), 2), 13, "two pods still terminating");
+        assert_eq!(
+            largest_count(pods, &shape, RolloutOverlap::Pods(0), Assume::Worst, 2),
+            13,
+            "two pods still terminating"
+        );
     }
 
     #[test]
-    fn what_is_not_measured_is_expected_to_be_a_whole_revision() {
+    fn what_is_not_measured_refuses_growth_and_removes_nothing() {
         let shape = rolling(QUARTER, QUARTER);
-        assert_eq!(shape.overlap(12, RolloutOverlap::Observed), 12);
-        let measured =
-            RolloutShape { drain: Span::from_seconds(2), start_up: Some(Span::from_seconds(8)), ..shape };
+        let overlap = |shape: &RolloutShape, assume| shape.overlap(12, RolloutOverlap::Observed, assume);
         assert_eq!(
-            measured.overlap(12, RolloutOverlap::Observed),
-            6,
-            "one batch of surge 3 and unavailable 3"
+            (overlap(&shape, Assume::Worst), overlap(&shape, Assume::Best)),
+            (12, 6),
+            "nothing is measured"
         );
-        let slow_drain = RolloutShape { drain: Span::from_seconds(20), ..measured };
+        let started = RolloutShape { start_up: Some(Span::from_seconds(8)), ..shape };
         assert_eq!(
-            slow_drain.overlap(12, RolloutOverlap::Observed),
-            12,
-            "three batches, at most one revision"
+            (overlap(&started, Assume::Worst), overlap(&started, Assume::Best)),
+            (12, 6),
+            "grace 30 s, four batches"
+        );
+        let quick = RolloutShape { drain: Some(Span::from_seconds(2)), ..started };
+        assert_eq!(
+            (overlap(&quick, Assume::Worst), overlap(&quick, Assume::Best)),
+            (6, 6),
+            "one batch of 3 and 3"
+        );
+        let slow = RolloutShape { drain: Some(Span::from_seconds(20)), ..started };
+        assert_eq!(
+            (overlap(&slow, Assume::Worst), overlap(&slow, Assume::Best)),
+            (12, 12),
+            "three batches, one revision"
         );
     }
 
     #[test]
     fn a_kind_whose_rollouts_are_not_known_may_double() {
         let shape = RolloutShape { update: UpdateStrategy::Unknown, ..rolling(QUARTER, QUARTER) };
-        assert_eq!(shape.reachable(5, RolloutOverlap::Pods(1)), 11);
-        assert_eq!(shape.reachable(5, RolloutOverlap::Observed), 15);
+        assert_eq!(shape.reachable(5, RolloutOverlap::Pods(1), Assume::Best), 11);
+        assert_eq!(shape.reachable(5, RolloutOverlap::Observed, Assume::Best), 15);
     }
 
     #[test]
     fn a_budget_for_no_pod_is_zero_and_not_a_panic() {
         for pods in [0, 1, u32::MAX] {
             let shape = rolling(CountOrPercent::Percent(u32::MAX), CountOrPercent::Count(u32::MAX));
-            assert!(largest_count(pods, &shape, RolloutOverlap::OneRevision, u32::MAX) <= pods);
+            assert!(
+                largest_count(pods, &shape, RolloutOverlap::OneRevision, Assume::Worst, u32::MAX) <= pods
+            );
         }
         let nothing = Connections { per_pod: 0, ..orders(1) };
         assert_eq!(carried_pods(&nothing), 0);

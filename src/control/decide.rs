@@ -12,6 +12,7 @@ use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
 use crate::api::{FallbackBehavior, Mode, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
+use crate::ceiling::connections::{Assume, pods_beside};
 use crate::time::{Span, Time};
 
 /// A measured warm-up is never longer.
@@ -111,7 +112,8 @@ fn weigh(
         memory.last_fresh = Some(now);
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
-    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, stabilized, &mut trail);
+    let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
+    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, safe, &mut trail);
     let wish = wish(policy, spec, base, steady, &demand, memory, now);
     let orders = Orders::read(policy, observation, now);
     if let Some(cap) = &orders.emergency_max {
@@ -204,14 +206,9 @@ fn pending_pods(counts: &Counts, yardstick: Yardstick, memory: &mut Memory, now:
 /// The most pods that can hold connections at one moment.
 fn reachable(policy: &Policy, workload: &Workload, counts: &Counts, memory: &Memory) -> u32 {
     let shape = rollout_shape(workload, memory);
-    let beside = crate::ceiling::connections::pods_beside(
-        workload.pods.len(),
-        counts.terminating,
-        workload.spec_replicas,
-        &shape,
-    );
+    let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);
     let overlap = policy.connections.first().map(|connections| connections.overlap).unwrap_or_default();
-    shape.reachable(workload.spec_replicas, overlap).saturating_add(beside)
+    shape.reachable(workload.spec_replicas, overlap, Assume::Worst).saturating_add(beside)
 }
 
 /// The scale-in window, doubled for flapping and again for every two further reversals, up to four times. It relaxes by
@@ -262,6 +259,23 @@ fn stabilize(ground: &Ground<'_>, demand: &Demand, memory: &mut Memory, trail: &
     };
     trail.note(StepName::Stabilization, wanted, stabilized, reason, message);
     stabilized
+}
+
+/// Ends a scale-in where a signal would be back over its scale-out edge. Works on the base.
+fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut Trail) -> u32 {
+    let base = ground.base;
+    let Some((safe, name)) = demand.safe.as_ref().filter(|(safe, _)| *safe > stabilized) else {
+        return stabilized;
+    };
+    if stabilized >= base || ground.policy.compat == Compat::Hpa {
+        return stabilized;
+    }
+    let after = base.min(*safe);
+    let then = if after < base { "the step ends at" } else { "the count stays" };
+    let message =
+        format!("{name} would be back over its scale-out edge below {safe} replicas: {then} {after}");
+    trail.note(StepName::LookAhead, stabilized, after, Reason::AnticipatedFlapping, message);
+    after
 }
 
 /// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age

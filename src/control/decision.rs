@@ -71,14 +71,14 @@ pub struct Step {
 pub enum StepName {
     /// What the signals ask for.
     Need,
-    /// What the safety nets add.
-    SafetyNet,
     /// Whether need differs enough from the count.
     Tolerance,
-    /// Whether a scale-in would itself push a signal over its scale-out edge.
-    LookAhead,
+    /// What the safety nets add.
+    SafetyNet,
     /// Whether recent recommendations agree.
     Stabilization,
+    /// Whether a scale-in would itself push a signal over its scale-out edge.
+    LookAhead,
     /// Whether the world is fit for a scale-in.
     ScaleDownGuard,
     /// What the count may not go below.
@@ -201,6 +201,24 @@ pub enum ConditionType {
     ScalingActive,
     /// Whether a limit holds the count.
     ScalingLimited,
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for StepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ConditionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// Status of a condition.

@@ -12,6 +12,10 @@ use crate::number::{MAX_COUNT, ceil_count_forgiving, from_count};
 use crate::signal::{Age, Answer, Judged, Reading, Surroundings};
 use crate::time::{Span, Time};
 
+/// A smoothed need within this share of the raw one is taken as the raw one: an average never quite arrives, and its
+/// tail would cost a pod.
+const SMOOTHING_TAIL: f64 = 0.01;
+
 /// What the signals ask for.
 #[derive(Debug)]
 pub(super) struct Demand {
@@ -21,6 +25,8 @@ pub(super) struct Demand {
     pub(super) leading: Fitness,
     /// The count recommended; the base where nothing is.
     pub(super) replicas: u32,
+    /// The smallest count at which no signal would be back over its scale-out edge, and the signal that would.
+    pub(super) safe: Option<(u32, String)>,
     /// The first reason not to remove anything, if there is one.
     pub(super) no_scale_down: Option<(Reason, String)>,
     /// Every age is proven for this very moment.
@@ -83,11 +89,9 @@ pub(super) fn demand(
     }
     if policy.compat == Compat::None {
         replicas = add_by_nets(ground, &seen, memory, replicas, trail);
-        if replicas < ground.base {
-            replicas = look_ahead(ground, &seen, memory, replicas, trail);
-        }
     }
     Demand {
+        safe: smallest_safe_count(ground, &seen, memory),
         leading,
         replicas,
         no_scale_down: no_scale_down(ground, &seen),
@@ -183,7 +187,8 @@ fn see<'a>(
         let headed = bare * policy.headroom_factor;
         let grow = memory.fast.update(headed, ground.now, policy.scale_up_half_life);
         let slow = memory.slow.update(headed, ground.now, policy.scale_down_half_life);
-        let shrink = if policy.compat == Compat::Hpa { headed } else { headed.max(slow) };
+        let lags = policy.compat == Compat::None && slow > headed * (1.0 + SMOOTHING_TAIL);
+        let shrink = if lags { slow } else { headed };
         memory.need.push(headed, ground.now, ground.keep);
         Need { bare, grow, shrink }
     });
@@ -232,12 +237,16 @@ fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Tr
         trail.note(StepName::Tolerance, base, base, Reason::NoFreshSignal, message);
         return base;
     };
-    let proposal = if leading == Fitness::All || ground.policy.compat == Compat::Hpa {
-        proposal
-    } else {
-        proposal.max(base)
-    };
     let signal = seen.signal;
+    if proposal < base && leading == Fitness::Some && ground.policy.compat == Compat::None {
+        let message = format!(
+            "{} needs {}, but not every leading signal is fit to use",
+            signal.name,
+            spelled(need.shrink)
+        );
+        trail.note(StepName::Tolerance, base, base, Reason::SignalsUnfit, message);
+        return base;
+    }
     let (reason, message) = if proposal > base {
         (
             Reason::AboveTarget,
@@ -357,43 +366,26 @@ fn net_sentence(signal: &Signal, value: f64, proposal: net::NetProposal, base: u
     }
 }
 
-/// Raises a scale-in to the smallest count at which no signal would come back over its scale-out edge, with the
-/// largest need of the scale-in window.
-fn look_ahead(
-    ground: &Ground<'_>,
-    seen: &[Seen<'_>],
-    memory: &Memory,
-    replicas: u32,
-    trail: &mut Trail,
-) -> u32 {
-    let (base, now) = (ground.base, ground.now);
-    let safest = seen
-        .iter()
-        .zip(&memory.signals)
-        .filter_map(|(seen, memory)| {
-            let signal = seen.signal;
-            let smallest = match seen.need {
-                Some(need) => {
-                    let peak =
-                        memory.need.over(ground.scale_down_window, now).unwrap_or(need.grow).max(need.grow);
-                    peak / (1.0 + signal.scale_up_tolerance)
-                }
-                None => net::smallest_safe_count(signal, seen.fresh_net_value()?, ground.counts.serving),
-            };
-            Some((ceil_count_forgiving(smallest), signal))
-        })
-        .max_by_key(|(smallest, _)| *smallest);
-    let Some((smallest, signal)) = safest.filter(|(smallest, _)| *smallest > replicas) else {
-        return replicas;
-    };
-    let after = smallest.min(base);
-    let message = format!(
-        "{} would be back over its scale-out edge below {smallest} replicas, so {} {after}",
-        signal.name,
-        if after < base { "the step ends at" } else { "the count stays" },
-    );
-    trail.note(StepName::LookAhead, replicas, after, Reason::AnticipatedFlapping, message);
-    after
+/// The smallest count at which no signal would be back over its scale-out edge, with the largest need of the scale-in
+/// window, and the signal that sets it. A linear loss of capacity is assumed, which is never less than what the
+/// Universal Scalability Law loses on the way down.
+fn smallest_safe_count(ground: &Ground<'_>, seen: &[Seen<'_>], memory: &Memory) -> Option<(u32, String)> {
+    let smallest = seen.iter().zip(&memory.signals).filter_map(|(seen, memory)| {
+        let signal = seen.signal;
+        let smallest = match seen.need {
+            Some(need) => {
+                let peak = memory
+                    .need
+                    .over(ground.scale_down_window, ground.now)
+                    .unwrap_or(need.grow)
+                    .max(need.grow);
+                peak / (1.0 + signal.scale_up_tolerance)
+            }
+            None => net::smallest_safe_count(signal, seen.fresh_net_value()?, ground.counts.serving),
+        };
+        Some((ceil_count_forgiving(smallest), &signal.name))
+    });
+    smallest.max_by_key(|(smallest, _)| *smallest).map(|(smallest, name)| (smallest, name.clone()))
 }
 
 /// The first reason, among the signals, not to remove anything.

@@ -1,12 +1,16 @@
 //! Every ceiling of a policy at one moment, and what they come to together.
 
+use std::fmt::Write as _;
+
 use super::decision::{CeilingReport, Limit};
 use super::memory::Memory;
 use super::observation::Workload;
 use super::policy::{Policy, Scalability};
 use crate::api::Enforcement;
 use crate::capacity::Counts;
-use crate::ceiling::connections::{RolloutShape, carried_pods, fitting_pool, largest_count, pods_beside};
+use crate::ceiling::connections::{
+    Assume, RolloutShape, carried_pods, fitting_pool, largest_count, pods_beside,
+};
 use crate::ceiling::scalability;
 
 /// What all limits come to together.
@@ -41,7 +45,8 @@ impl Bound {
 pub(super) fn rollout_shape(workload: &Workload, memory: &Memory) -> RolloutShape {
     RolloutShape {
         update: workload.update,
-        drain: memory.known_drain().and_then(|drain| drain.longest()).unwrap_or(workload.termination_grace),
+        termination_grace: workload.termination_grace,
+        drain: memory.known_drain().and_then(|drain| drain.longest()),
         start_up: memory.known_start_up().and_then(|start_up| start_up.shortest()),
     }
 }
@@ -54,21 +59,30 @@ pub(super) fn limits(policy: &Policy, workload: &Workload, counts: &Counts, memo
     let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);
     for connections in &policy.connections {
         let pods = carried_pods(connections);
-        let replicas = largest_count(pods, &shape, connections.overlap, 0);
-        let growth_limit = largest_count(pods, &shape, connections.overlap, beside);
-        let message = format!(
+        let overlap = connections.overlap;
+        let replicas = largest_count(pods, &shape, overlap, Assume::Best, 0);
+        let cautious = largest_count(pods, &shape, overlap, Assume::Worst, 0);
+        let growth_limit = largest_count(pods, &shape, overlap, Assume::Worst, beside);
+        let mut message = format!(
             "{} connections − {} reserved − {} others at {} per pod carry {pods} pods: {replicas} replicas + {} surge + {} \
-             draining in a rollout{}; a pool of {} per pod would carry maxReplicas {}",
+             draining in a rollout",
             connections.max_connections,
             connections.reserved,
             connections.others,
             connections.per_pod,
             shape.surge(replicas),
-            shape.overlap(replicas, connections.overlap),
-            if beside > 0 { format!("; {beside} pods more still hold connections") } else { String::new() },
-            fitting_pool(connections, &shape, policy.max),
-            policy.max,
+            shape.overlap(replicas, overlap, Assume::Best),
         );
+        // Writing to a String cannot fail.
+        if cautious < replicas {
+            let _ =
+                write!(message, "; growth ends at {cautious} until five starts and five drains are measured");
+        }
+        if beside > 0 {
+            let _ = write!(message, "; {beside} pods more still hold connections");
+        }
+        let pool = fitting_pool(connections, &shape, policy.max);
+        let _ = write!(message, "; a pool of {pool} per pod would carry maxReplicas {}", policy.max);
         limits.take(CeilingReport {
             limit: Limit::Connections(connections.name.clone()),
             replicas: Some(replicas),

@@ -152,14 +152,19 @@ impl Case<'_> {
         })
     }
 
-    /// Row 2: a person's emergency cap, also below `minReplicas`, never 0.
+    /// Row 2: a person's emergency cap, also below `minReplicas`, never 0. A hard ceiling below it counts at once.
     fn emergency(&self) -> Option<Ruling> {
         let cap = self.orders.emergency_max.as_ref().filter(|cap| self.spec() > cap.replicas)?;
+        let replicas = cap.replicas.max(1).min(self.hard_bound().unwrap_or(u32::MAX));
         Some(Ruling {
-            replicas: cap.replicas.max(1),
+            replicas,
             reason: Reason::EmergencyMax,
-            message: format!("cut to the emergency cap of {}{}", cap.replicas, because(cap)),
+            message: format!("cut to {replicas} under the emergency cap of {}{}", cap.replicas, because(cap)),
         })
+    }
+
+    fn hard_bound(&self) -> Option<u32> {
+        self.limits.hard.as_ref().map(|hard| hard.replicas.max(self.least()))
     }
 
     /// Row 3: a hard ceiling is cut to at once.
@@ -177,10 +182,13 @@ impl Case<'_> {
     fn frozen(&self, trail: &mut Trail) -> Option<Ruling> {
         let frozen = self.orders.frozen.as_ref()?;
         let wanted = frozen.replicas.clamp(self.least(), self.policy.max.max(self.least()));
+        let replicas = self.bounded_growth(wanted, trail);
+        let held =
+            if replicas < wanted { format!(", {replicas} are what the limits allow") } else { String::new() };
         Some(Ruling {
-            replicas: self.bounded_growth(wanted, trail),
+            replicas,
             reason: Reason::Frozen,
-            message: format!("frozen at {wanted}{}", because(frozen)),
+            message: format!("frozen at {wanted}{held}{}", because(frozen)),
         })
     }
 

@@ -1,0 +1,70 @@
+//! What several tests need: policies from a few lines of YAML, and worlds to decide on.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use plimsoll::api::ScalingPolicySpec;
+use plimsoll::control::{
+    CountOrPercent, Observation, Overrides, Pod, PodId, Policy, Rollout, Target, UpdateStrategy, Workload,
+};
+use plimsoll::signal::{Age, Answer, Reading};
+use plimsoll::time::{Span, Time};
+
+/// A policy that tracks `rps` at 100 a replica, with `more` YAML of the spec.
+pub fn policy(more: &str) -> Policy {
+    Policy::compile(&spec(more)).unwrap()
+}
+
+pub fn spec(more: &str) -> ScalingPolicySpec {
+    let yaml = format!(
+        "scaleTargetRef: {{name: checkout}}\n{}{}{}{more}",
+        if more.contains("minReplicas") { "" } else { "minReplicas: 2\n" },
+        if more.contains("maxReplicas") { "" } else { "maxReplicas: 50\n" },
+        if more.contains("metrics:") {
+            ""
+        } else {
+            "metrics:\n- name: rps\n  prometheus: {query: 'sum(rate(requests_total[1m]))'}\n  target: {type: AverageValue, averageValue: 100}\n"
+        },
+    );
+    serde_saphyr::from_str(&yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"))
+}
+
+/// A value that is fit to use.
+pub fn fresh(value: f64) -> Reading {
+    answered(Answer::Value(value))
+}
+
+pub fn answered(answer: Answer) -> Reading {
+    Reading { answer, warnings: Vec::new(), age: Age::Measured(Span::from_seconds(5)), covered_pods: None }
+}
+
+/// A settled Deployment whose pods have all been warm for long.
+pub fn workload(replicas: u32, now: Time) -> Workload {
+    let long_ago = now - Span::from_seconds(7200);
+    let pod = |id| Pod {
+        id: PodId(u64::from(id)),
+        created: long_ago,
+        ready_since: Some(long_ago + Span::from_seconds(20)),
+        terminating_since: None,
+    };
+    Workload {
+        spec_replicas: replicas,
+        pods: (0..replicas.min(2000)).map(pod).collect(),
+        departed: Vec::new(),
+        rollout: Rollout::Settled,
+        update: UpdateStrategy::RollingUpdate {
+            max_surge: CountOrPercent::Percent(25),
+            max_unavailable: CountOrPercent::Percent(25),
+        },
+        termination_grace: Span::from_seconds(30),
+        progress_deadline: Span::from_seconds(600),
+    }
+}
+
+pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
+    Observation {
+        readings,
+        target: Target::Seen(workload),
+        overrides: Overrides::default(),
+        rivals: Vec::new(),
+    }
+}

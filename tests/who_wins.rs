@@ -1,0 +1,189 @@
+//! Who wins: every pair of rows of the order of precedence, in a situation where the two disagree.
+//!
+//! 1 replicas 0 set by somebody else · 2 a person's emergency cap · 3 a hard ceiling · 4 frozen · 5 a soft ceiling
+//! below the count · 6 floors · 7 demand.
+
+mod common;
+
+use common::{answered, fresh, observation, policy, workload};
+use plimsoll::control::{Decision, Memory, Reason, decide};
+use plimsoll::signal::Answer;
+use plimsoll::time::Time;
+
+/// The decision after ten minutes in which nothing changed, so that windows have passed and fallbacks act.
+fn settled(yaml: &str, spec: u32, load: Option<f64>) -> Decision {
+    let policy = policy(yaml);
+    let mut memory = Memory::default();
+    let mut last = None;
+    for tick in 0..=40 {
+        let now = Time::from_seconds(1_000_000 + 15 * tick);
+        let reading = load.map_or_else(|| answered(Answer::NoSeries), fresh);
+        let observation = observation(workload(spec, now), vec![reading]);
+        let (decision, after) = decide(&policy, &observation, memory, now);
+        memory = after;
+        last = Some(decision);
+    }
+    last.unwrap()
+}
+
+fn ceiling(replicas: u32, enforcement: &str) -> String {
+    format!(
+        "ceilings: {{connections: [{{name: db, inline: {{maxConnections: {}}}, perPod: 4, rolloutOverlap: 0, enforcement: \
+         {enforcement}}}]}}\n",
+        4 * (replicas + replicas.div_ceil(4))
+    )
+}
+
+const SLOW: &str = "behavior: {scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 60}]}}\n";
+const FALLBACK_15: &str = "fallback: {afterSeconds: 60, replicas: 15}\n";
+
+fn emergency(replicas: u32) -> String {
+    format!("emergencyMax: {{replicas: {replicas}, reason: INC-1}}\n")
+}
+
+fn frozen(replicas: u32) -> String {
+    format!("mode: Frozen\nfrozen: {{replicas: {replicas}}}\n")
+}
+
+#[test]
+fn every_pair_of_rows_is_settled_by_the_upper_one() {
+    let hard = |replicas| ceiling(replicas, "Hard");
+    let soft = |replicas| ceiling(replicas, "Enforce");
+    // pair, policy, count asked for, load (none: no series), count after, reason
+    type Case = (&'static str, String, u32, Option<f64>, u32, Reason);
+    let cases: Vec<Case> = vec![
+        ("1 over 2", emergency(5), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("1 over 3", hard(5), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("1 over 4", frozen(7), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("1 over 5", soft(5), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("1 over 6", "minReplicas: 6\n".to_owned() + FALLBACK_15, 0, None, 0, Reason::ScalingDisabled),
+        ("1 over 7", String::new(), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("2 over 3", emergency(5) + &hard(10), 30, Some(3000.0), 5, Reason::EmergencyMax),
+        ("2 with a lower 3", emergency(10) + &hard(5), 30, Some(3000.0), 5, Reason::EmergencyMax),
+        ("2 over 4", emergency(5) + &frozen(20), 20, Some(900.0), 5, Reason::EmergencyMax),
+        ("2 over a raise by 4", emergency(5) + &frozen(20), 5, Some(900.0), 5, Reason::Frozen),
+        ("2 over 5", emergency(5) + &soft(12) + SLOW, 30, Some(3000.0), 5, Reason::EmergencyMax),
+        ("2 over 6", "minReplicas: 6\n".to_owned() + &emergency(3), 8, Some(600.0), 3, Reason::EmergencyMax),
+        (
+            "2 over a raise by 6",
+            "minReplicas: 6\n".to_owned() + &emergency(3),
+            3,
+            Some(600.0),
+            3,
+            Reason::EmergencyMax,
+        ),
+        ("2 over 7", emergency(5), 5, Some(2000.0), 5, Reason::EmergencyMax),
+        ("3 over 4", hard(10) + &frozen(20), 20, Some(2000.0), 10, Reason::HardCeiling),
+        ("3 over a raise by 4", hard(10) + &frozen(20), 10, Some(2000.0), 10, Reason::Frozen),
+        ("3 over 5", hard(10) + SLOW, 20, Some(2000.0), 10, Reason::HardCeiling),
+        ("3 over 6", hard(10) + FALLBACK_15, 12, None, 10, Reason::HardCeiling),
+        (
+            "6 bounds 3: never below minReplicas",
+            "minReplicas: 12\n".to_owned() + &hard(10),
+            20,
+            Some(100.0),
+            12,
+            Reason::HardCeiling,
+        ),
+        ("3 over 7", hard(10), 15, Some(2000.0), 10, Reason::HardCeiling),
+        ("4 over 5", frozen(20) + &soft(10), 20, Some(2000.0), 20, Reason::Frozen),
+        ("no raise by 4 past 5", frozen(20) + &soft(10), 10, Some(2000.0), 10, Reason::Frozen),
+        ("4 over 6", frozen(5) + FALLBACK_15, 20, None, 5, Reason::Frozen),
+        ("4 over 7", frozen(5), 20, Some(2000.0), 5, Reason::Frozen),
+        ("5 over 6", soft(10) + FALLBACK_15 + SLOW, 15, None, 14, Reason::CeilingFell),
+        (
+            "6 bounds 5: never below minReplicas",
+            "minReplicas: 12\n".to_owned() + &soft(10),
+            20,
+            Some(2000.0),
+            12,
+            Reason::CeilingFell,
+        ),
+        (
+            "no raise by 6 past 5",
+            "minReplicas: 12\n".to_owned() + &soft(10),
+            8,
+            Some(100.0),
+            10,
+            Reason::AboveTarget,
+        ),
+        ("5 over 7", soft(10) + SLOW, 15, Some(2000.0), 14, Reason::CeilingFell),
+        ("7 below 5", soft(10), 15, Some(300.0), 3, Reason::CeilingFell),
+        ("6 over 7", "minReplicas: 8\n".to_owned(), 8, Some(300.0), 8, Reason::TooFewReplicas),
+        ("6 over 7, at once", "minReplicas: 8\n".to_owned(), 3, Some(300.0), 8, Reason::AboveTarget),
+        ("6 over an unfit 7", FALLBACK_15.to_owned(), 8, None, 15, Reason::Fallback),
+        ("7", String::new(), 8, Some(900.0), 9, Reason::AboveTarget),
+    ];
+    for (pair, yaml, spec, load, expected, reason) in cases {
+        let decision = settled(&yaml, spec, load);
+        assert_eq!(
+            (decision.write.unwrap_or(spec), decision.reason),
+            (expected, reason),
+            "{pair}: {decision:#?}"
+        );
+        assert!(!decision.message.is_empty(), "{pair} is explained");
+    }
+}
+
+#[test]
+fn orders_end_by_themselves() {
+    let ended = "until: \"2001-01-01T00:00:00Z\"";
+    let now = Time::from_seconds(1_000_000_000 - 1_000_000_000 % 15);
+    for yaml in [
+        format!("emergencyMax: {{replicas: 5, {ended}}}\n"),
+        format!("mode: Frozen\nfrozen: {{replicas: 5, {ended}}}\n"),
+    ] {
+        let policy = policy(&yaml);
+        let before = observation(workload(8, now), vec![fresh(900.0)]);
+        let (held, _) = decide(&policy, &before, Memory::default(), Time::from_seconds(978_307_199));
+        assert_eq!(held.write, Some(5), "in force a second before");
+        let (free, _) = decide(&policy, &before, Memory::default(), Time::from_seconds(978_307_200));
+        assert_eq!(free.write, Some(9), "over");
+    }
+}
+
+#[test]
+fn a_dry_run_and_a_rival_publish_and_write_nothing() {
+    let now = Time::from_seconds(1_000_000);
+    let mut world = observation(workload(8, now), vec![fresh(900.0)]);
+    let (dry, _) = decide(&policy("mode: DryRun\n"), &world, Memory::default(), now);
+    assert_eq!((dry.write, dry.desired), (None, Some(9)));
+    world
+        .rivals
+        .push(plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "checkout".into() });
+    let (held, _) = decide(&policy(""), &world, Memory::default(), now);
+    assert_eq!((held.write, held.desired), (None, Some(9)));
+    let able = held.conditions.iter().find(|condition| condition.reason == Reason::RivalAutoscaler).unwrap();
+    assert!(able.message.contains("HorizontalPodAutoscaler checkout"), "{}", able.message);
+}
+
+#[test]
+fn pausing_a_direction_stops_demand_and_not_bounds() {
+    for (yaml, spec, load, expected) in [
+        ("paused: [ScaleUp]\n", 8, 900.0, None),
+        ("paused: [ScaleUp]\nminReplicas: 10\n", 8, 900.0, Some(10)),
+        ("paused: [ScaleUp]\n", 8, 300.0, Some(3)),
+        ("paused: [ScaleDown]\n", 8, 300.0, None),
+        ("paused: [ScaleDown]\nmaxReplicas: 6\n", 8, 300.0, Some(6)),
+        ("paused: [ScaleDown]\n", 8, 900.0, Some(9)),
+    ] {
+        assert_eq!(settled(yaml, spec, Some(load)).write, expected, "{yaml} {spec} {load}");
+    }
+}
+
+#[test]
+fn a_walk_down_waits_for_a_rollout_that_moves_on() {
+    let policy = policy(&ceiling(10, "Enforce"));
+    let now = Time::from_seconds(1_000_000);
+    for (rollout, expected) in [
+        (plimsoll::control::Rollout::Progressing, None),
+        (plimsoll::control::Rollout::Stalled, Some(10)),
+        (plimsoll::control::Rollout::Settled, Some(10)),
+    ] {
+        let mut workload = workload(15, now);
+        workload.rollout = rollout;
+        let (decision, _) =
+            decide(&policy, &observation(workload, vec![fresh(1500.0)]), Memory::default(), now);
+        assert_eq!(decision.write, expected, "{rollout:?}");
+    }
+}
