@@ -112,18 +112,33 @@ impl Wire {
     async fn ask_until(&self, query: &str, at: Time, deadline: Instant) -> Result<Answered, Failure> {
         let seconds = self.config.timeout_seconds;
         let late = |words: String| self.failure(FailureKind::Timeout, &words);
-        let _slot = timeout_at(deadline, self.slots.acquire()).await.map_err(|_| {
+        let begun = Instant::now();
+        let slot = timeout_at(deadline, self.slots.acquire()).await;
+        let waited = begun.elapsed();
+        // A question with next to no time left would only add to the server's load.
+        let too_late = waited > self.timeout().mul_f64(0.95);
+        let Some(_slot) = slot.ok().filter(|_| !too_late) else {
             let slots = self.config.max_concurrent_queries;
-            late(format!(
+            return Err(late(format!(
                 "none of its {slots} slots for queries came free within {seconds} s (timeoutSeconds); the server is slow, or \
                  maxConcurrentQueries too low"
-            ))
-        })?;
+            )));
+        };
         let session = timeout_at(deadline, self.credentials.session())
             .await
             .map_err(|_| late(format!("its credential files could not be read within {seconds} s")))??;
         let answer = timeout_at(deadline, self.exchange(&session, query, at, deadline)).await;
-        answer.map_err(|_| late(format!("no answer within {seconds} s (timeoutSeconds)")))?
+        answer.map_err(|_| {
+            let waiting = if waited > self.timeout().mul_f64(0.1) {
+                format!(
+                    ", of which {:.1} s went by waiting for a slot (maxConcurrentQueries)",
+                    waited.as_secs_f64()
+                )
+            } else {
+                String::new()
+            };
+            late(format!("no answer within {seconds} s (timeoutSeconds){waiting}"))
+        })?
     }
 
     async fn exchange(
@@ -146,7 +161,7 @@ impl Wire {
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
             .form(&form);
-        let response = request.send().await.map_err(|error| transport::explain(&error, &self.config))?;
+        let response = request.send().await.map_err(|error| self.broken(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             return Err(self.redirected(status, &headers));
@@ -165,9 +180,7 @@ impl Wire {
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| transport::explain(&error, &self.config))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 let words =
                     "its answer is larger than 1 MiB; aggregate in the query, for example with sum(...)";
@@ -272,6 +285,11 @@ impl Wire {
                 )
             }
         }
+    }
+
+    fn broken(&self, error: &reqwest::Error) -> Failure {
+        let (kind, words) = transport::explain(error, &self.config);
+        self.failure(kind, &words)
     }
 
     fn failure(&self, kind: FailureKind, words: &str) -> Failure {

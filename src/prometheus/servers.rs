@@ -159,7 +159,10 @@ async fn read_age(server: &Server, plan: &Plan, ask: bool, at: Time) -> Age {
 fn age_of(answered: &Answered) -> Age {
     match &answered.answer {
         Answer::Value(seconds) if seconds.is_nan() => Age::Unknown("the age is NaN".into()),
-        // A sample may bear a time a little ahead of ours.
+        // No sample is younger than the moment asked for; -0.1 may be left of a subtraction.
+        Answer::Value(seconds) if *seconds < -1.0 => Age::Unknown(format!(
+            "the age is {seconds} s, which is negative; write the freshnessQuery as time() - max(timestamp(...))"
+        )),
         Answer::Value(seconds) => Age::Measured(span(seconds.max(0.0))),
         Answer::NoSeries => Age::NoSample,
         Answer::ManySeries(count) => Age::Unknown(format!(

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 
 use super::config::ServerConfig;
-use super::failure::{Failure, FailureKind, presentable};
+use super::failure::{FailureKind, presentable};
 
 /// A client certificate and where it came from.
 pub(super) struct Identity<'a> {
@@ -150,46 +150,31 @@ impl Resolve for AlwaysHost {
     }
 }
 
-/// What an error of the client means.
-pub(super) fn explain(error: &reqwest::Error, config: &ServerConfig) -> Failure {
-    let server = format!("Prometheus server {:?}", config.name);
-    let address = address(config);
+/// What an error of the client means, as the rest of a sentence that begins with the server.
+pub(super) fn explain(error: &reqwest::Error, config: &ServerConfig) -> (FailureKind, String) {
     if let Some(fault) = find::<rustls::Error>(error) {
-        let words = tls_words(fault, config);
-        return Failure::new(
-            FailureKind::Tls,
-            format!("{server}: no trusted connection to {address}: {words}"),
-        );
+        return (FailureKind::Tls, format!("no trusted connection: {}", tls_words(fault, config)));
     }
-    let io_kind = find::<io::Error>(error).map(io::Error::kind);
-    if error.is_connect() && error.is_timeout() {
-        let seconds = connect_timeout(config).as_secs_f64();
-        let words = format!(
-            "{server}: no connection to {address} within {seconds} s; is a network policy or firewall in the way?"
-        );
-        return Failure::new(FailureKind::Timeout, words);
+    let innermost = || presentable(&innermost(error), 200);
+    match find::<io::Error>(error).map(io::Error::kind) {
+        _ if error.is_connect() && error.is_timeout() => {
+            let seconds = connect_timeout(config).as_secs_f64();
+            let words =
+                format!("no connection within {seconds} s; is a network policy or firewall in the way?");
+            (FailureKind::Timeout, words)
+        }
+        Some(io::ErrorKind::ConnectionRefused) => {
+            let words = "it refused the connection; is the server running, and the port right?";
+            (FailureKind::Unreachable, words.into())
+        }
+        _ if error.is_connect() => (FailureKind::Unreachable, format!("no connection: {}", innermost())),
+        // The client tells its parser's faults apart only in words.
+        None if innermost().starts_with("invalid HTTP") => {
+            let words = format!("it did not answer in HTTP ({}); does it speak https?", innermost());
+            (FailureKind::NotPrometheus, words)
+        }
+        _ => (FailureKind::Unreachable, "it broke the connection off before it had answered".into()),
     }
-    let (kind, words) = match io_kind {
-        Some(io::ErrorKind::ConnectionRefused) => (
-            FailureKind::Unreachable,
-            format!("{address} refused the connection; is the server running, and the port right?"),
-        ),
-        _ if error.is_connect() => {
-            let fault = presentable(&innermost(error), 200);
-            (FailureKind::Unreachable, format!("no connection to {address}: {fault}"))
-        }
-        Some(_) => {
-            (FailureKind::Unreachable, format!("{address} broke the connection off before it had answered"))
-        }
-        None => {
-            let fault = presentable(&innermost(error), 200);
-            (
-                FailureKind::NotPrometheus,
-                format!("{address} did not answer in HTTP ({fault}); does it speak https?"),
-            )
-        }
-    };
-    Failure::new(kind, format!("{server}: {words}"))
 }
 
 fn tls_words(fault: &rustls::Error, config: &ServerConfig) -> String {
