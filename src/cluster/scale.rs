@@ -19,7 +19,7 @@ use super::workload::count;
 pub const SCALE_MANAGER: &str = "plimsoll/scale";
 
 /// How long it is believed which resource a kind is.
-const KNOWN_FOR: Duration = Duration::from_secs(600);
+const KNOWN_FOR: Duration = Duration::from_mins(10);
 /// How long it is believed that there is no such kind.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
@@ -85,9 +85,9 @@ impl Scales {
             Call { verb: "patch", resource: &path, group: &resource.group, namespace: Some(namespace) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let params = PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch =
+        let scale =
             json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
-        call.answer(api.patch_scale(name, &params, &Patch::Merge(&patch))).await.map(ScaleSeen::new)
+        call.answer(api.patch_scale(name, &params, &Patch::Merge(&scale))).await.map(ScaleSeen::new)
     }
 
     /// Which resource a kind is.

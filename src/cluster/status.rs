@@ -11,7 +11,7 @@ use crate::api::{
     StepStatus,
 };
 use crate::control::{CeilingReport, Condition, Decision, SignalReport, StartUp, Step};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// Changes of the count that status remembers.
 pub const CHANGES: usize = 10;
@@ -133,7 +133,7 @@ fn metric(signal: &SignalReport) -> MetricStatus {
         value: signal.value.map(quantity),
         target: quantity(signal.target),
         need: signal.need,
-        age_seconds: signal.age.map(|age| age.rounded_seconds()),
+        age_seconds: signal.age.map(Span::rounded_seconds),
         message: (!signal.message.is_empty()).then(|| bounded(&signal.message, 1024)),
     }
 }
@@ -205,10 +205,10 @@ pub fn quantity(value: f64) -> String {
 
 /// The beginning of a text, of at most so many bytes.
 pub(super) fn bounded(text: &str, longest: usize) -> String {
+    const MARK: &str = "…";
     if text.len() <= longest {
         return text.to_owned();
     }
-    const MARK: &str = "…";
     let fits = text.char_indices().map(|(at, sign)| at + sign.len_utf8());
     let end = fits.take_while(|end| end + MARK.len() <= longest).last().unwrap_or(0);
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
