@@ -188,6 +188,11 @@ async fn only_a_certificate_that_fits_is_trusted() {
             ),
         ),
         (
+            authority.self_signed_leaf(),
+            trusting.clone(),
+            "its certificate is an authority's own (CA:TRUE); give it a server's certificate, signed by that authority".into(),
+        ),
+        (
             authority.leaf(&["other.example.com"]),
             trusting.clone(),
             "its certificate is for another name (DnsName(\"other.example.com\")); correct url, or set tls.serverName to a name \

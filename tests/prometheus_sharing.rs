@@ -18,7 +18,9 @@ use futures::future::join_all;
 use plimsoll::prometheus::{Evaluation, FailureKind, ServerConfig};
 use plimsoll::signal::{Age, Answer};
 use plimsoll::time::{Span, Time};
-use prometheus_support::{Act, NOON, Rogue, ask, ask_at, config, evaluation, sentence, servers, values};
+use prometheus_support::{
+    Act, NOON, Rogue, ask, ask_at, config, evaluation, hasty, sentence, servers, values,
+};
 
 #[tokio::test]
 async fn a_question_is_one_post_with_time_deadline_and_headers() {
@@ -34,7 +36,7 @@ async fn a_question_is_one_post_with_time_deadline_and_headers() {
     assert_eq!(request.form["query"], "vector(1)");
     assert_eq!(request.form["time"], "1700000000.123");
     let timeout: u32 = request.form["timeout"].strip_suffix("ms").unwrap().parse().unwrap();
-    assert!((500..=1000).contains(&timeout), "{timeout}");
+    assert!((1000..=5000).contains(&timeout), "{timeout}");
     assert_eq!(request.headers["x-scope-orgid"], "shop");
     assert_eq!(request.headers["accept-encoding"], "identity");
     assert_eq!(request.headers["content-type"], "application/x-www-form-urlencoded");
@@ -157,7 +159,7 @@ async fn a_slow_server_delays_nobody_who_asks_another() {
     let slow = Rogue::start(|_| Act::Hang).await;
     let fast = Rogue::start(|_| Act::Send(values(&["1"]))).await;
     let other = ServerConfig { name: "fast".into(), ..config(&fast.url()) };
-    let servers = Arc::new(servers([config(&slow.url()), other]));
+    let servers = Arc::new(servers([hasty(&slow.url()), other]));
     let waiting: Vec<_> = (0..200)
         .map(|number| {
             let servers = servers.clone();
@@ -171,7 +173,7 @@ async fn a_slow_server_delays_nobody_who_asks_another() {
         let started = Instant::now();
         let reading = servers.evaluate("fast", "shop", &evaluation(&format!("vector({number})")), NOON).await;
         assert_eq!(reading.answer, Answer::Value(1.0));
-        assert!(started.elapsed() < Duration::from_millis(300), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
     }
     let started = Instant::now();
     let mut no_slot = 0;
@@ -179,25 +181,25 @@ async fn a_slow_server_delays_nobody_who_asks_another() {
         no_slot += usize::from(sentence(&reading.unwrap()).contains("none of its 16 slots"));
     }
     assert_eq!(no_slot, 200 - 16, "those in the queue give up at their deadline, too");
-    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!(slow.requests().len(), 16);
     assert_eq!(servers.statistics().servers["main"].failures[&FailureKind::Timeout], 200);
 }
 
 #[tokio::test]
 async fn waiting_for_a_slot_counts_as_time_taken() {
-    let rogue = Rogue::start(|_| Act::SendAfter(Duration::from_millis(600), values(&["1"]))).await;
-    let servers = servers([ServerConfig { max_concurrent_queries: 1, ..config(&rogue.url()) }]);
-    let started = Instant::now();
+    let rogue = Rogue::start(|_| Act::SendAfter(Duration::from_millis(1200), values(&["1"]))).await;
+    let one_slot = ServerConfig { max_concurrent_queries: 1, timeout_seconds: 2, ..config(&rogue.url()) };
+    let servers = servers([one_slot]);
     let [first, second] = ["vector(1)", "vector(2)"].map(evaluation);
     let (first, second) = futures::join!(
         servers.evaluate("main", "shop", &first, NOON),
         servers.evaluate("main", "shop", &second, NOON)
     );
-    assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
     assert_eq!(first.answer, Answer::Value(1.0));
-    let late = "no answer within 1 s (timeoutSeconds), of which 0.6 s went by waiting for a slot (maxConcurrentQueries)";
-    assert!(sentence(&second).ends_with(late), "{}", sentence(&second));
+    let late = sentence(&second);
+    assert!(late.contains("no answer within 2 s (timeoutSeconds), of which 1."), "{late}");
+    assert!(late.ends_with(" s went by waiting for a slot (maxConcurrentQueries)"), "{late}");
 }
 
 #[tokio::test]

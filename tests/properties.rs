@@ -65,15 +65,15 @@ fn odd() -> impl Strategy<Value = f64> {
 
 fn reading() -> impl Strategy<Value = Reading> {
     let answer = prop_oneof![
-        12 => ordinary().prop_map(Answer::Value),
+        60 => ordinary().prop_map(Answer::Value),
         2 => odd().prop_map(Answer::Value),
         1 => Just(Answer::NoSeries),
         1 => (2_u32..9).prop_map(Answer::ManySeries),
         1 => Just(Answer::Failed("refused".to_owned())),
     ];
     let age = prop_oneof![
-        8 => (0_u64..90).prop_map(|age| Age::Measured(Span::from_seconds(age))),
-        2 => (0_u64..90, 0_i64..120).prop_map(|(age, at)| Age::Earlier {
+        30 => (0_u64..62).prop_map(|age| Age::Measured(Span::from_seconds(age))),
+        4 => (0_u64..90, 0_i64..120).prop_map(|(age, at)| Age::Earlier {
             age: Span::from_seconds(age),
             at: START + Span::from_seconds(at.unsigned_abs()),
         }),
@@ -81,7 +81,7 @@ fn reading() -> impl Strategy<Value = Reading> {
         1 => Just(Age::NoSample),
         1 => Just(Age::Unknown("timed out".to_owned())),
     ];
-    (answer, age, prop::option::weighted(0.05, Just("partial".to_owned())), prop::option::of(0_u32..30))
+    (answer, age, prop::option::weighted(0.02, Just("partial".to_owned())), prop::option::of(0_u32..30))
         .prop_map(|(answer, age, warning, covered_pods)| Reading {
             answer,
             age,
@@ -125,7 +125,7 @@ fn yaml() -> impl Strategy<Value = String> {
                    busy, prometheus: {query: busy}, target: {type: Value, value: 300}, maxRise: 1000000}\n- {name: p99, role: \
                    SafetyNet, prometheus: {query: p99}, target: {type: Value, value: 4000}}\n";
     let rules = |direction: &'static str| {
-        (0_u32..400, prop_oneof![Just("Max"), Just("Min"), Just("Disabled")], 1_u32..200, 1_u32..1800, prop::bool::ANY)
+        (prop_oneof![3 => Just(0_u32), 1 => 0_u32..400], prop_oneof![6 => Just("Max"), 2 => Just("Min"), 1 => Just("Disabled")], 1_u32..200, 1_u32..1800, prop::bool::ANY)
             .prop_map(move |(window, select, value, period, percent)| {
                 let kind = if percent { "Percent" } else { "Pods" };
                 format!(

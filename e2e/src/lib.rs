@@ -1,1 +1,8 @@
-//! x
+//! The test bed: an API server double with the workloads that run on it, so that the operator meets in milliseconds
+//! what it would meet in hours on a cluster; and real servers, so that what holds on the double is known to hold.
+
+pub mod apiserver;
+pub mod clock;
+pub mod plant;
+pub mod random;
+pub mod real;

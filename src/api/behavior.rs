@@ -16,7 +16,7 @@ pub struct Behavior {
     /// Rules for removing pods. Default: to the highest recommendation of the last 300 seconds, by at most 100
     /// percent in 15 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("!has(self.tolerance) || (type(self.tolerance) == int ? self.tolerance < 1 : isQuantity(string(self.tolerance)) && quantity(string(self.tolerance)).isLessThan(quantity('1')))").message(
+    #[x_kube(validation = Rule::new("!has(self.tolerance) || (isQuantity(string(self.tolerance)) && quantity(string(self.tolerance)).isLessThan(quantity('1')))").message(
         "tolerance of a scale-in is a share of the count, 0 to below 1: write for example \"0.1\" for ten percent"
     ))]
     pub scale_down: Option<ScalingRules>,
@@ -40,7 +40,7 @@ pub struct ScalingRules {
     pub policies: Option<Vec<ScalingPolicyRule>>,
     /// Share of the count by which need must differ before the count moves this way: 0 or more. Default: 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 0 : isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
         "tolerance is a share of the count, 0 or more: write for example \"0.05\" for five percent"
     ))]
     pub tolerance: Option<Quantity>,

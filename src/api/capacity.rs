@@ -85,7 +85,7 @@ impl JsonSchema for CountOrPercentText {
             "x-kubernetes-int-or-string": true,
             "maxLength": 8,
             "x-kubernetes-validations": [{
-                "rule": "type(self) == int ? self >= 1 : string(self).matches('^[1-9][0-9]{0,3}%$')",
+                "rule": "string(self).matches('^([1-9][0-9]{0,5}|[1-9][0-9]{0,3}%)$')",
                 "message": "maxConcurrent is a number of pods, 1 or more, or a percentage such as \"25%\"",
             }],
         })

@@ -68,17 +68,17 @@ pub struct ConnectionLimit {
 /// The Universal Scalability Law with declared coefficients: C(N) = λN / (1 + α(N−1) + βN(N−1)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.marginalGainPercent) || (type(self.beta) == int ? self.beta > 0 : quantity(string(self.beta)).isGreaterThan(quantity('0')))").message(
+#[x_kube(validation = Rule::new("has(self.marginalGainPercent) || (quantity(string(self.beta)).isGreaterThan(quantity('0')))").message(
     "with beta 0 throughput has no peak, so nothing would be capped: add marginalGainPercent, or remove scalability"
 ))]
 pub struct ScalabilityCeiling {
     /// Contention α: the serial share of the work, 0 to below 1.
-    #[x_kube(validation = Rule::new("type(self) == int ? self == 0 : isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0')) && quantity(string(self)).isLessThan(quantity('1'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0')) && quantity(string(self)).isLessThan(quantity('1'))").message(
         "alpha is a share, 0 to below 1: write for example \"0.03\""
     ))]
     pub alpha: Quantity,
     /// Coherency β: the cost of each pair of replicas keeping in step, 0 or more.
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 0 : isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
         "beta is 0 or more: write for example \"0.0008\""
     ))]
     pub beta: Quantity,
@@ -178,7 +178,7 @@ impl JsonSchema for RolloutOverlap {
             "x-kubernetes-int-or-string": true,
             "maxLength": 16,
             "x-kubernetes-validations": [{
-                "rule": "type(self) == int ? self >= 0 : string(self) in ['Observed', 'OneRevision']",
+                "rule": "string(self).matches('^(Observed|OneRevision|[0-9]{1,6})$')",
                 "message": "rolloutOverlap is Observed, OneRevision or a number of pods, 0 or more",
             }],
         })

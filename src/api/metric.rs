@@ -55,14 +55,14 @@ pub struct Metric {
     /// Largest believable growth from one evaluation to the next, as a factor above 1. Beyond it a second
     /// evaluation must confirm. Default: 10.
     #[serde(default = "default_max_rise")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self > 1 : isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('1'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('1'))").message(
         "maxRise is a factor above 1: write for example 10 to have more than tenfold growth confirmed by a second evaluation"
     ))]
     pub max_rise: Quantity,
     /// Largest believable fall from one evaluation to the next, as a share of the value between 0 and 1. Beyond it
     /// a second evaluation must confirm: served throughput that collapses is not demand that collapsed. Default: 0.9.
     #[serde(default = "default_max_drop")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self == 1 : isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1'))").message(
         "maxDrop is a share between 0 and 1: write for example \"0.9\" to have a fall by more than 90 percent confirmed by a second evaluation"
     ))]
     pub max_drop: Quantity,
@@ -129,13 +129,13 @@ pub struct Target {
     pub kind: TargetKind,
     /// With type AverageValue: how much of the query's total one replica should carry; above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self > 0 : isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))").message(
         "averageValue is what one replica should carry: write a number above 0, for example \"90\""
     ))]
     pub average_value: Option<Quantity>,
     /// With type Value: the level to hold, in the query's own unit; above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self > 0 : isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))").message(
         "value is the level to hold: write a number above 0 in the query's own unit, for example 300m"
     ))]
     pub value: Option<Quantity>,
@@ -233,13 +233,13 @@ pub enum Absent {
 pub struct MetricTolerance {
     /// Need may exceed the count by this share before anything is added; 0 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 0 : isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
         "tolerance is a share of the count, 0 or more: write for example \"0.05\" for five percent"
     ))]
     pub scale_up: Option<Quantity>,
     /// Need may fall short of the count by this share before anything is removed; 0 to below 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self == 0 : isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0')) && quantity(string(self)).isLessThan(quantity('1'))").message(
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0')) && quantity(string(self)).isLessThan(quantity('1'))").message(
         "tolerance of a scale-in is a share of the count, 0 to below 1: write for example \"0.1\" for ten percent"
     ))]
     pub scale_down: Option<Quantity>,

@@ -157,15 +157,15 @@ pub struct ScalingPolicySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScaleTargetRef {
-    /// API version. Default: apps/v1.
+    /// API version of the workload. Default: apps/v1.
     #[serde(default = "default_target_api_version")]
     #[schemars(length(min = 1, max = 253))]
     pub api_version: String,
-    /// Kind. Default: Deployment.
+    /// Kind of the workload. Default: Deployment.
     #[serde(default = "default_target_kind")]
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// Name.
+    /// Name of the workload.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }

@@ -394,13 +394,6 @@ fn no_scale_down(ground: &Ground<'_>, seen: &[Seen<'_>]) -> Option<(Reason, Stri
     let unfit = seen.iter().find(|seen| !seen.judged.is_fresh()).map(|seen| {
         (Reason::SignalsUnfit, format!("nothing is removed while {} is not fit to use", seen.signal.name))
     });
-    let net = || {
-        let above = seen.iter().find(|seen| seen.net_value_above_target().is_some())?;
-        Some((
-            Reason::NetHolds,
-            format!("nothing is removed while {} is above its target", above.signal.name),
-        ))
-    };
     let over = || {
         let above = seen.iter().find(|seen| seen.need.is_some_and(|need| need.bare > from_count(serving)))?;
         Some((
@@ -411,7 +404,7 @@ fn no_scale_down(ground: &Ground<'_>, seen: &[Seen<'_>]) -> Option<(Reason, Stri
             ),
         ))
     };
-    unfit.or_else(net).or_else(over)
+    unfit.or_else(over)
 }
 
 /// A share as a percentage.

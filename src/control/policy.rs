@@ -539,10 +539,13 @@ impl Faults {
         let text = declared?;
         let parsed = match text {
             api::CountOrPercentText::Count(count) => Some(MaxConcurrent::Count(*count)),
-            api::CountOrPercentText::Percent(percent) => {
-                percent.strip_suffix('%').and_then(|digits| digits.parse().ok()).map(MaxConcurrent::Percent)
-            }
+            api::CountOrPercentText::Percent(text) => match text.strip_suffix('%') {
+                Some(digits) => digits.parse().ok().map(MaxConcurrent::Percent),
+                None => text.parse().ok().map(MaxConcurrent::Count),
+            },
         };
+        let parsed =
+            parsed.filter(|most| !matches!(most, MaxConcurrent::Count(0) | MaxConcurrent::Percent(0)));
         self.require(parsed.is_some(), || {
             "warmUp.maxConcurrent: write a number of pods, or a percentage such as \"25%\"".to_owned()
         });

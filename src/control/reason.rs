@@ -112,8 +112,6 @@ pub enum Reason {
     Unchanged,
     /// Not every signal is fit to use, so nothing is removed.
     SignalsUnfit,
-    /// A safety net is above its target, so nothing is removed.
-    NetHolds,
     /// The serving pods are above a target, so nothing is removed.
     ServingAboveTarget,
     /// Pods are still starting or warming up, so nothing is removed.

@@ -37,7 +37,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Every kind, in the order of [`Self::index`].
+    /// Every kind.
     pub const ALL: [Self; 11] = [
         Self::Timeout,
         Self::Unreachable,

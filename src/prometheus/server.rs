@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Response, Url};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -25,6 +26,10 @@ use crate::time::{Span, Time};
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Identical questions for moments in the same stretch of this length are asked once.
 pub(super) const SHARED_FOR: Span = Span::from_seconds(5);
+
+/// From this difference on between the server's clock and ours, an answer carries a warning: it was asked for a moment
+/// that is not the server's present, and its samples may look younger than they are.
+const CLOCKS_DIFFER_FROM: SignedDuration = SignedDuration::from_secs(30);
 
 /// One server that speaks Prometheus's query API.
 pub(super) struct Server {
@@ -201,7 +206,10 @@ impl Wire {
             return Err(self.unauthorized(status, &said));
         }
         match decoded {
-            Ok(answered) if status.is_success() => Ok(answered),
+            Ok(mut answered) if status.is_success() => {
+                answered.warnings.extend(clock_warning(headers, Timestamp::now()));
+                Ok(answered)
+            }
             Err(Undecoded::Error { kind, words }) => Err(self.failure(kind, &format!("it {words}"))),
             Ok(_) => Err(self.not_prometheus(status, headers, body, "success beside an error status")),
             Err(Undecoded::NotPrometheus(fault)) => Err(self.not_prometheus(status, headers, body, &fault)),
@@ -307,6 +315,19 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(presentable(value.split(';').next()?, 40))
 }
 
+fn clock_warning(headers: &HeaderMap, now: Timestamp) -> Option<String> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let ahead = theirs.duration_since(now);
+    let direction = if ahead.is_negative() { "behind" } else { "ahead of" };
+    (ahead.abs() >= CLOCKS_DIFFER_FROM).then(|| {
+        format!(
+            "the server's clock is {} s {direction} the operator's; set both by NTP",
+            ahead.abs().as_secs()
+        )
+    })
+}
+
 /// What a server says in plain text beside an error, in brackets.
 fn plain_words(headers: &HeaderMap, body: &[u8]) -> String {
     let is_plain = content_type(headers).is_some_and(|kind| kind == "text/plain");
@@ -326,6 +347,32 @@ fn api_time(at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_that_differ_are_warned_of() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let warning = |date: &str| {
+            let headers = HeaderMap::from_iter([(DATE, date.parse().unwrap())]);
+            clock_warning(&headers, now)
+        };
+        for (date, words) in [
+            ("Tue, 14 Nov 2023 22:13:20 GMT", None),
+            ("Tue, 14 Nov 2023 22:13:49 GMT", None),
+            ("Tue, 14 Nov 2023 22:12:51 GMT", None),
+            (
+                "Tue, 14 Nov 2023 22:18:20 GMT",
+                Some("the server's clock is 300 s ahead of the operator's; set both by NTP"),
+            ),
+            (
+                "Tue, 14 Nov 2023 22:12:50 GMT",
+                Some("the server's clock is 30 s behind the operator's; set both by NTP"),
+            ),
+            ("yesterday", None),
+        ] {
+            assert_eq!(warning(date).as_deref(), words, "{date}");
+        }
+        assert_eq!(clock_warning(&HeaderMap::new(), now), None);
+    }
 
     #[test]
     fn moments_are_sent_with_their_milliseconds() {

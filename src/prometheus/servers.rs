@@ -53,7 +53,8 @@ impl Servers {
     }
 
     /// Asks `server` for one signal of a policy in `namespace`, as of `at`. Takes no longer than the server's timeout;
-    /// whatever goes wrong is in the reading, in words for the person on call.
+    /// whatever goes wrong is in the reading, in words for the person on call. Beside the server's own warnings there
+    /// may be one that coverage could not be had (`covered_pods` is then None) and one that the clocks differ.
     ///
     /// Identical queries for moments within the same five seconds are asked once.
     pub async fn evaluate(&self, server: &str, namespace: &str, request: &Evaluation, at: Time) -> Reading {

@@ -198,6 +198,10 @@ fn tls_words(fault: &rustls::Error, config: &ServerConfig) -> String {
                 format!("its certificate is for another name{}; correct url, or set tls.serverName to a name it is for \
                          (tls.caFile says whom to trust, not which name)", presented_names(certificate))
             }
+            CertificateError::Other(fault) if format!("{fault:?}").contains("CaUsedAsEndEntity") => {
+                "its certificate is an authority's own (CA:TRUE); give it a server's certificate, signed by that authority"
+                    .into()
+            }
             CertificateError::Revoked => "its certificate is revoked".into(),
             other => format!(
                 "its certificate cannot be trusted: {}; check {authority} and the certificate itself",

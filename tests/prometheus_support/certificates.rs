@@ -30,6 +30,11 @@ impl Authority {
         self.0.pem()
     }
 
+    /// The authority's own certificate in a server's place, as `openssl req -x509` makes it.
+    pub(crate) fn self_signed_leaf(&self) -> Leaf {
+        Leaf { certificate: self.pem(), key: self.0.key().serialize_pem() }
+    }
+
     /// A certificate for `names`, host names or addresses.
     pub(crate) fn leaf(&self, names: &[&str]) -> Leaf {
         self.sign(&CertificateParams::new(owned(names)).unwrap())

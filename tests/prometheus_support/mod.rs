@@ -252,9 +252,14 @@ pub(crate) fn evaluation(query: &str) -> Evaluation {
     }
 }
 
-/// One server named `main` with one second of patience.
+/// One server named `main`.
 pub(crate) fn config(url: &str) -> ServerConfig {
-    ServerConfig { timeout_seconds: 1, ..ServerConfig::new("main", url) }
+    ServerConfig::new("main", url)
+}
+
+/// One server named `main` that has one second to answer.
+pub(crate) fn hasty(url: &str) -> ServerConfig {
+    ServerConfig { timeout_seconds: 1, ..config(url) }
 }
 
 pub(crate) fn servers(configs: impl IntoIterator<Item = ServerConfig>) -> Servers {

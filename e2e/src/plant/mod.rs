@@ -1,0 +1,238 @@
+//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets make pods, pods start, serve
+//! and drain in their own time.
+//!
+//! The controllers are one task on tokio's time, so that under a paused clock an hour of rollouts takes milliseconds,
+//! and the same seed gives the same course.
+
+mod conditions;
+mod deployment;
+mod events;
+mod garbage;
+mod mirror;
+mod pods;
+mod replica_set;
+mod rollout;
+mod span;
+
+use std::collections::BTreeSet;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant};
+
+use crate::apiserver::{ApiServer, Collection, Failure, Key};
+use crate::clock::Clock;
+use crate::random::Random;
+use mirror::Mirror;
+use pods::Timetable;
+pub use span::Lasting;
+
+/// On a pod template: `"true"` makes its pods crash and never become ready.
+pub const CRASH_LOOP: &str = "plant.test/crash-loop";
+
+/// On a pod template: the seconds that its pods take to become ready, in place of the plant's.
+pub const STARTUP_SECONDS: &str = "plant.test/startup-seconds";
+
+/// How workloads behave.
+#[derive(Clone, Copy, Debug)]
+pub struct PlantSettings {
+    /// Of start-up and drain times and of pod names.
+    pub seed: u64,
+    /// From a pod's creation to its readiness.
+    pub startup: Lasting,
+    /// From a pod's deletion to its end; its grace period bounds it.
+    pub drain: Lasting,
+    /// How many nodes there are.
+    pub nodes: u32,
+}
+
+impl Default for PlantSettings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            startup: Lasting::Always(Duration::from_secs(10)),
+            drain: Lasting::Always(Duration::from_secs(5)),
+            nodes: 3,
+        }
+    }
+}
+
+/// The controllers at work; they stop when this is dropped.
+#[derive(Debug)]
+pub struct Plant {
+    task: JoinHandle<()>,
+}
+
+impl Plant {
+    /// Starts the controllers on `server`. Must be called within a tokio runtime.
+    pub fn start(server: &ApiServer, settings: PlantSettings) -> Result<Self, Failure> {
+        let controllers = Controllers::new(server, settings)?;
+        Ok(Self { task: tokio::spawn(controllers.run()) })
+    }
+}
+
+impl Drop for Plant {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The state of all controllers.
+struct Controllers {
+    server: ApiServer,
+    clock: Clock,
+    settings: PlantSettings,
+    random: Random,
+    deployments: Mirror,
+    replica_sets: Mirror,
+    pods: Mirror,
+    events: Collection,
+    timetable: Timetable,
+    /// Workloads to look at again at a moment.
+    appointments: BTreeSet<(Instant, Workload)>,
+    due: BTreeSet<Workload>,
+}
+
+/// A workload that a controller looks after.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Workload {
+    ReplicaSet(Key),
+    Deployment(Key),
+}
+
+/// More passes over the same instant than any course of events needs.
+const MAX_PASSES: u32 = 10_000;
+
+impl Controllers {
+    fn new(server: &ApiServer, settings: PlantSettings) -> Result<Self, Failure> {
+        let collection =
+            |group: &str, plural: &str| Ok(server.collection(group, "v1", plural)?.written_by(MANAGER));
+        let kubelet = server.collection("", "v1", "pods")?.written_by("kubelet");
+        pods::add_nodes(server, settings.nodes)?;
+        Ok(Self {
+            server: server.clone(),
+            clock: server.clock(),
+            settings,
+            random: Random::seeded(settings.seed),
+            deployments: Mirror::of(collection("apps", "deployments")?),
+            replica_sets: Mirror::of(collection("apps", "replicasets")?),
+            pods: Mirror::of(collection("", "pods")?),
+            events: collection("", "events")?,
+            timetable: Timetable::new(kubelet),
+            appointments: BTreeSet::new(),
+            due: BTreeSet::new(),
+        })
+    }
+
+    async fn run(mut self) {
+        let mut deployments = self.deployments.subscribe();
+        let mut replica_sets = self.replica_sets.subscribe();
+        let mut pods = self.pods.subscribe();
+        loop {
+            self.settle();
+            let wake = self.next_appointment();
+            let news = async {
+                tokio::select! {
+                    changed = deployments.changed() => changed,
+                    changed = replica_sets.changed() => changed,
+                    changed = pods.changed() => changed,
+                }
+            };
+            tokio::select! {
+                changed = news => if changed.is_err() { return },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn next_appointment(&self) -> Instant {
+        let appointment = self.appointments.first().map(|(instant, _)| *instant);
+        let far = Instant::now() + Duration::from_hours(1);
+        appointment.into_iter().chain(self.timetable.next()).fold(far, Instant::min)
+    }
+
+    /// Lets every controller act until none has anything to do at this instant.
+    fn settle(&mut self) {
+        for _ in 0..MAX_PASSES {
+            self.take_news();
+            self.take_appointments();
+            self.step_pods();
+            let Some(workload) = self.due.pop_first() else {
+                if self.has_news() {
+                    continue;
+                }
+                return;
+            };
+            let done = match &workload {
+                Workload::ReplicaSet(key) => self.sync_replica_set(key),
+                Workload::Deployment(key) => self.sync_deployment(key),
+            };
+            match done {
+                Ok(()) => {}
+                // Somebody else wrote meanwhile; the news will bring the newer state.
+                Err(failure) if failure.code == 409 || failure.code == 404 => {
+                    self.due.insert(workload);
+                }
+                Err(failure) => tracing::warn!(?workload, %failure, "the plant could not act"),
+            }
+        }
+        tracing::error!("the plant does not come to rest");
+    }
+
+    fn has_news(&self) -> bool {
+        let seen = self.deployments.seen().min(self.replica_sets.seen()).min(self.pods.seen());
+        seen < self.server.revision()
+    }
+
+    /// Learns what changed, and whom it concerns.
+    fn take_news(&mut self) {
+        for changed in self.deployments.refresh() {
+            if changed.is_gone {
+                self.orphaned(&changed.uid);
+            }
+            self.due.insert(Workload::Deployment(changed.key));
+        }
+        for changed in self.replica_sets.refresh() {
+            if changed.is_gone {
+                self.orphaned(&changed.uid);
+            }
+            self.due.extend(
+                changed
+                    .owners
+                    .iter()
+                    .filter_map(|uid| self.deployments.by_uid(uid))
+                    .map(Workload::Deployment),
+            );
+            self.due.insert(Workload::ReplicaSet(changed.key));
+        }
+        for changed in self.pods.refresh() {
+            self.due.extend(
+                changed
+                    .owners
+                    .iter()
+                    .filter_map(|uid| self.replica_sets.by_uid(uid))
+                    .map(Workload::ReplicaSet),
+            );
+            let pod = self.pods.get(&changed.key).cloned();
+            self.timetable.note(&changed.key, pod.as_ref(), &self.settings, &self.clock, &mut self.random);
+        }
+    }
+
+    fn take_appointments(&mut self) {
+        let now = Instant::now();
+        while self.appointments.first().is_some_and(|(instant, _)| *instant <= now) {
+            self.due.extend(self.appointments.pop_first().map(|(_, workload)| workload));
+        }
+    }
+
+    fn step_pods(&mut self) {
+        self.timetable.step(&self.pods, &self.clock);
+    }
+
+    /// Looks at the workload again at `instant`.
+    fn appoint(&mut self, instant: Instant, workload: Workload) {
+        self.appointments.insert((instant, workload));
+    }
+}
+
+/// The name under which the controllers write.
+const MANAGER: &str = "kube-controller-manager";

@@ -1,0 +1,182 @@
+//! What a scale-in by demand waits for: each condition alone holds it, and is named.
+
+mod common;
+
+use common::{answered, fresh, observation, policy, workload};
+use plimsoll::control::{
+    Decision, Memory, Observation, Pod, PodId, Reason, Rollout, Target, Workload, decide,
+};
+use plimsoll::signal::{Age, Answer, Reading};
+use plimsoll::time::{Span, Time};
+
+const METRICS: &str = "metrics:\n- {name: rps, prometheus: {query: rps}, target: {type: AverageValue, averageValue: 100}}\n- {name: busy, \
+                       prometheus: {query: busy}, target: {type: Value, value: 300}}\n- {name: p99, role: SafetyNet, prometheus: {query: \
+                       p99}, target: {type: Value, value: 300m}, maxDrop: 1}\n";
+const NOW: Time = Time::from_seconds(1_000_000);
+
+/// Ten minutes of calm in which 20 replicas want to be 10, then one evaluation of the world as `disturb` leaves it.
+fn after_calm(more: &str, disturb: impl Fn(&mut Observation)) -> Decision {
+    let policy = policy(&format!("{METRICS}paused: [ScaleDown]\n"));
+    let mut memory = Memory::default();
+    let calm = |now| observation(workload(20, now), vec![fresh(1000.0), fresh(150.0), fresh(0.1)]);
+    for tick in (1..=40).rev() {
+        let now = NOW - Span::from_seconds(15 * tick);
+        let (decision, after) = decide(&policy, &calm(now), memory, now);
+        assert_eq!(decision.write, None);
+        memory = after;
+    }
+    let mut world = calm(NOW);
+    disturb(&mut world);
+    decide(&common::policy(&format!("{METRICS}{more}")), &world, memory, NOW).0
+}
+
+fn seen(world: &mut Observation) -> &mut Workload {
+    match &mut world.target {
+        Target::Seen(workload) => workload,
+        Target::Unseen(_) => unreachable!(),
+    }
+}
+
+#[test]
+fn a_calm_world_lets_it_happen() {
+    assert_eq!(after_calm("", |_| {}).write, Some(10));
+}
+
+#[test]
+fn each_condition_alone_holds_it() {
+    type Disturb = fn(&mut Observation);
+    let cases: [(&str, Disturb, Reason); 16] = [
+        (
+            "a leading signal is missing",
+            |world| world.readings[0] = answered(Answer::NoSeries),
+            Reason::SignalsUnfit,
+        ),
+        (
+            "the other one is stale",
+            |world| world.readings[1].age = Age::Measured(Span::from_seconds(61)),
+            Reason::SignalsUnfit,
+        ),
+        ("a net is missing", |world| world.readings[2] = answered(Answer::NoSeries), Reason::SignalsUnfit),
+        ("a net is suspect", |world| world.readings[2] = fresh(f64::NAN), Reason::SignalsUnfit),
+        ("a reading is lost", |world| world.readings.truncate(2), Reason::SignalsUnfit),
+        ("a net is above its target", |world| world.readings[2] = fresh(0.4), Reason::NetExhausted),
+        (
+            "the serving pods are above a target",
+            |world| seen(world).pods.iter_mut().skip(9).for_each(|pod| pod.terminating_since = Some(NOW)),
+            Reason::ServingAboveTarget,
+        ),
+        ("a pod is still starting", |world| starting(world, 19, 20), Reason::PodsStarting),
+        ("a pod is still warming up", |world| warming(world, 19), Reason::PodsStarting),
+        ("a pod has not appeared", |world| seen(world).pods.truncate(19), Reason::PodsStarting),
+        (
+            "a rollout is under way",
+            |world| seen(world).rollout = Rollout::Progressing,
+            Reason::RolloutInProgress,
+        ),
+        (
+            "an age was only measured earlier",
+            |world| {
+                world.readings[1].age =
+                    Age::Earlier { age: Span::from_seconds(30), at: NOW - Span::from_seconds(45) };
+            },
+            Reason::AgeUnconfirmed,
+        ),
+        (
+            "the age is not known",
+            |world| world.readings[0].age = Age::Unknown("timed out".into()),
+            Reason::SignalsUnfit,
+        ),
+        ("the server warns", |world| world.readings[0].warnings.push("partial".into()), Reason::SignalsUnfit),
+        ("no pod serves", |world| starting(world, 0, 20), Reason::ServingAboveTarget),
+        (
+            "a level is just over its edge at the count below",
+            |world| world.readings[2] = fresh(0.32),
+            Reason::AnticipatedFlapping,
+        ),
+    ];
+    for (name, disturb, reason) in cases {
+        let decision = after_calm("", disturb);
+        assert_eq!(decision.write, None, "{name}: {decision:#?}");
+        let found = decision.steps.iter().any(|step| step.reason == reason);
+        assert!(found, "{name} is to be explained by {reason}: {decision:#?}");
+        assert_eq!(decision.wants_age, reason == Reason::AgeUnconfirmed, "{name}");
+    }
+    let paused = after_calm("paused: [ScaleDown]\n", |_| {});
+    assert_eq!((paused.write, paused.reason), (None, Reason::Paused));
+    let disabled = after_calm("behavior: {scaleDown: {selectPolicy: Disabled}}\n", |_| {});
+    assert_eq!((disabled.write, disabled.reason), (None, Reason::ScaleDownLimit));
+}
+
+#[test]
+fn what_has_expired_no_longer_holds_it() {
+    type Disturb = fn(&mut Observation);
+    let cases: [(&str, Disturb); 4] = [
+        ("a pod that has failed to start", |world| starting(world, 19, 3600)),
+        ("a rollout that has stalled", |world| seen(world).rollout = Rollout::Stalled),
+        ("a pod that terminates", |world| {
+            let pod = Pod { terminating_since: Some(NOW), ..seen(world).pods[0] };
+            seen(world).pods.push(Pod { id: PodId(99), ..pod });
+        }),
+        ("an age that cannot have passed its bound", |world| {
+            world.readings[1].age =
+                Age::Earlier { age: Span::from_seconds(10), at: NOW - Span::from_seconds(45) };
+        }),
+    ];
+    for (name, disturb) in cases {
+        assert_eq!(after_calm("", disturb).write, Some(10), "{name}");
+    }
+}
+
+#[test]
+fn a_step_ends_where_a_net_would_be_back_over_its_edge() {
+    // 0.2 on 20 pods would be 0.4 on 10; 0.33 is the edge, at 12.1 pods.
+    assert_eq!(after_calm("", |world| world.readings[2] = fresh(0.2)).write, Some(13));
+}
+
+#[test]
+fn shrinking_follows_the_larger_of_raw_and_smoothed() {
+    // Raw need just rose to 15 while the average still lies near 10.
+    assert_eq!(after_calm("", |world| world.readings[0] = fresh(1500.0)).write, Some(15));
+}
+
+#[test]
+fn a_floor_is_subject_to_no_dead_band() {
+    for (min, expected) in [(20, None), (21, Some(21))] {
+        let policy = policy(&format!("minReplicas: {min}\n"));
+        let world = observation(workload(20, NOW), vec![fresh(2000.0)]);
+        assert_eq!(decide(&policy, &world, Memory::default(), NOW).0.write, expected, "minReplicas {min}");
+    }
+}
+
+#[test]
+fn absence_is_health_only_where_a_net_says_so() {
+    let healthy = METRICS.replace("maxDrop: 1", "maxDrop: 1, absent: Healthy");
+    let policy = policy(&healthy);
+    let mut memory = Memory::default();
+    let mut write = None;
+    for tick in 0..=40 {
+        let now = NOW + Span::from_seconds(15 * tick);
+        let absent: Reading = Reading { age: Age::NoSample, ..answered(Answer::NoSeries) };
+        let world = observation(workload(20, now), vec![fresh(1000.0), fresh(150.0), absent]);
+        let (decision, after) = decide(&policy, &world, memory, now);
+        memory = after;
+        write = decision.write;
+    }
+    assert_eq!(write, Some(10));
+}
+
+/// Pods from `first` on were created `age` seconds ago and are not Ready.
+fn starting(world: &mut Observation, first: usize, age: u64) {
+    for pod in seen(world).pods.iter_mut().skip(first) {
+        pod.ready_since = None;
+        pod.created = NOW - Span::from_seconds(age);
+    }
+}
+
+/// Pods from `first` on have been Ready for a second.
+fn warming(world: &mut Observation, first: usize) {
+    for pod in seen(world).pods.iter_mut().skip(first) {
+        pod.created = NOW - Span::from_seconds(20);
+        pod.ready_since = Some(NOW - Span::from_seconds(1));
+    }
+}
