@@ -1,12 +1,14 @@
 //! What one decision costs: time with three signals, full 600 s windows and its explanation; memory per policy.
 
+#![allow(clippy::expect_used, reason = "a bench may fail loudly")]
+
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
 use plimsoll::api::ScalingPolicySpec;
 use plimsoll::control::{
-    CountOrPercent, Decision, Memory, Observation, Overrides, Pod, PodId, Policy, Rollout, Target, UpdateStrategy,
-    Workload, decide,
+    CountOrPercent, Decision, Memory, Observation, Overrides, Pod, PodId, Policy, Rollout, Target,
+    UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading};
 use plimsoll::time::{Span, Time};

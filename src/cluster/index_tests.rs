@@ -10,7 +10,7 @@ use crate::control::Rollout;
 const NOW: Time = Time::from_seconds(1_790_000_000);
 
 fn index() -> (Index, UnboundedReceiver<PolicyKey>) {
-    let (changes, changed) = unbounded_channel();
+    let (sender, receiver) = unbounded_channel();
     (Index::new(changes), changed)
 }
 
