@@ -11,7 +11,7 @@ const NOW: Time = Time::from_seconds(1_790_000_000);
 
 fn index() -> (Index, UnboundedReceiver<PolicyKey>) {
     let (sender, receiver) = unbounded_channel();
-    (Index::new(changes), changed)
+    (Index::new(sender), receiver)
 }
 
 fn web() -> TargetKey {
