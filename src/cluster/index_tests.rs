@@ -10,8 +10,8 @@ use crate::control::Rollout;
 const NOW: Time = Time::from_seconds(1_790_000_000);
 
 fn index() -> (Index, UnboundedReceiver<PolicyKey>) {
-    let (sender, receiver) = unbounded_channel();
-    (Index::new(sender), receiver)
+    let (changes, news) = unbounded_channel();
+    (Index::new(changes), news)
 }
 
 fn web() -> TargetKey {
