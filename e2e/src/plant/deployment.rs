@@ -16,6 +16,9 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 pub(super) const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 const MAXIMUM: &str = "deployment.kubernetes.io/max-replicas";
 
+/// The condition that tells how a rollout goes.
+const PROGRESSING: &str = "Progressing";
+
 /// The label that tells one template's pods from another's.
 const HASH: &str = "pod-template-hash";
 
@@ -90,6 +93,21 @@ impl Controllers {
         self.replica_sets.collection().create(object::namespace(deployment), set)?;
         let message = format!("Scaled up replica set {name} from 0 to {count}");
         self.record(deployment, "ScalingReplicaSet", &message, "deployment-controller");
+        self.report_new_set(deployment, &name)
+    }
+
+    /// A rollout begins: its deadline counts from now.
+    fn report_new_set(&mut self, deployment: &Value, name: &str) -> Result<(), Failure> {
+        let now = whole_seconds(self.clock.now());
+        let mut list = object::list(deployment, &["status", "conditions"]).to_vec();
+        let message = format!("Created new replica set {name:?}");
+        conditions::set(&mut list, PROGRESSING, true, "NewReplicaSetCreated", &message, &now);
+        stamp(&mut list, PROGRESSING, &now);
+        let mut changed = deployment.clone();
+        object::set(&mut changed, &["status", "conditions"], list);
+        // None of the pods that there are is of the new revision.
+        object::remove(&mut changed, &["status", "updatedReplicas"]);
+        self.deployments.collection().update_status(object::namespace(deployment), changed)?;
         Ok(())
     }
 
@@ -188,8 +206,7 @@ impl Controllers {
         list: &mut Vec<Value>,
     ) {
         let now = whole_seconds(self.clock.now());
-        let known =
-            list.iter().find(|condition| object::text(condition, &["type"]) == "Progressing").cloned();
+        let known = list.iter().find(|condition| object::text(condition, &["type"]) == PROGRESSING).cloned();
         let reason = known.as_ref().map_or("", |known| object::text(known, &["reason"]));
         let name = sets.new.as_ref().map_or("", |new| object::name(&new.value));
         let wanted = i64::from(desired(deployment));
@@ -208,15 +225,13 @@ impl Controllers {
             || old_pods(status) < old_pods(&before);
         if is_complete {
             let message = format!("ReplicaSet {name:?} has successfully progressed.");
-            conditions::set(list, "Progressing", true, "NewReplicaSetAvailable", &message, &now);
+            conditions::set(list, PROGRESSING, true, "NewReplicaSetAvailable", &message, &now);
         } else if was_complete {
             // Pods that come and go after a rollout are not a rollout.
         } else if known.is_none() || has_moved {
             let message = format!("ReplicaSet {name:?} is progressing.");
-            conditions::set(list, "Progressing", true, "ReplicaSetUpdated", &message, &now);
-            if let Some(condition) = list.iter_mut().find(|c| object::text(c, &["type"]) == "Progressing") {
-                object::set(condition, &["lastUpdateTime"], now.as_str());
-            }
+            conditions::set(list, PROGRESSING, true, "ReplicaSetUpdated", &message, &now);
+            stamp(list, PROGRESSING, &now);
         }
         if !is_complete && !was_complete {
             self.watch_deadline(key, deployment, name, list);
@@ -227,17 +242,20 @@ impl Controllers {
     fn watch_deadline(&mut self, key: &Key, deployment: &Value, name: &str, list: &mut Vec<Value>) {
         let deadline =
             Duration::from_secs(u64::from(object::count(deployment, &["spec", "progressDeadlineSeconds"])));
-        let Some(condition) = list.iter().find(|c| object::text(c, &["type"]) == "Progressing") else {
+        let Some(condition) = list.iter().find(|c| object::text(c, &["type"]) == PROGRESSING) else {
             return;
         };
         let updated = object::text(condition, &["lastUpdateTime"]).parse();
         let end = self.clock.instant(updated.unwrap_or_else(|_| self.clock.now())) + deadline;
+        if object::text(condition, &["reason"]) == "NewReplicaSetAvailable" {
+            return;
+        }
         if end > Instant::now() {
             self.appoint(end, Workload::Deployment(key.clone()));
         } else if object::text(condition, &["reason"]) != "ProgressDeadlineExceeded" {
             let message = format!("ReplicaSet {name:?} has timed out progressing.");
             let now = whole_seconds(self.clock.now());
-            conditions::set(list, "Progressing", false, "ProgressDeadlineExceeded", &message, &now);
+            conditions::set(list, PROGRESSING, false, "ProgressDeadlineExceeded", &message, &now);
         }
     }
 }
@@ -261,6 +279,13 @@ fn counts(deployment: &Value, sets: &Sets) -> Value {
         }
     }
     status
+}
+
+/// Notes that a condition was looked at and found moving.
+fn stamp(list: &mut [Value], kind: &str, now: &str) {
+    if let Some(condition) = list.iter_mut().find(|condition| object::text(condition, &["type"]) == kind) {
+        object::set(condition, &["lastUpdateTime"], now);
+    }
 }
 
 /// Every condition that is new or changed was updated now.

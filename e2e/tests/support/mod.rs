@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub(crate) mod cluster;
 pub(crate) mod real;
 
 use serde_json::Value;
