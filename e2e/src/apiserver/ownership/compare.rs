@@ -102,9 +102,6 @@ impl Walk {
 
     fn entries(&mut self, old: &[Value], new: &[Value], schema: &Schema) {
         let items = schema.items_or_any();
-        fn named<'a>(list: &'a [Value], schema: &Schema) -> Vec<(String, &'a Value)> {
-            list.iter().filter_map(|entry| Some((element::of_entry(entry, schema)?, entry))).collect()
-        }
         let (old, new) = (named(old, schema), named(new, schema));
         for (name, entry) in &new {
             self.path.push(name.clone());
@@ -158,4 +155,9 @@ fn is_composite(value: &Value, schema: &Schema) -> bool {
         Value::Array(_) => schema.list != ListType::Atomic,
         _ => false,
     }
+}
+
+/// The entries of a list with the elements that stand for them.
+fn named<'a>(list: &'a [Value], schema: &Schema) -> Vec<(String, &'a Value)> {
+    list.iter().filter_map(|entry| Some((element::of_entry(entry, schema)?, entry))).collect()
 }
