@@ -331,9 +331,9 @@ async fn what_is_denied_is_refused_in_the_words_of_rbac() {
         .create(&PostParams::default(), &serde_json::from_value(web(1, &json!({}))).unwrap())
         .await
         .unwrap();
-    let patch = Patch::Merge(json!({"spec": {"replicas": 2}}));
+    let to_two = Patch::Merge(json!({"spec": {"replicas": 2}}));
     assert_eq!(
-        refusal(deployments.patch_scale("web", &PatchParams::default(), &patch).await),
+        refusal(deployments.patch_scale("web", &PatchParams::default(), &to_two).await),
         (
             403,
             "deployments.apps \"web\" is forbidden: User \"system:admin\" cannot patch resource \
@@ -342,7 +342,7 @@ async fn what_is_denied_is_refused_in_the_words_of_rbac() {
         )
     );
     server.allow_again(Verb::Patch, "deployments/scale");
-    deployments.patch_scale("web", &PatchParams::default(), &patch).await.unwrap();
+    deployments.patch_scale("web", &PatchParams::default(), &to_two).await.unwrap();
 
     let reader = Rule::new(&["get", "list"], &["apps"], &["deployments"]).in_namespace("default");
     server.bind("secret", "system:serviceaccount:default:reader", vec![reader]);

@@ -156,7 +156,7 @@ async fn a_deployment_is_applied_scaled_edited_rolled_described_and_deleted() {
     assert_eq!(cluster.ok(&["rollout", "undo", "deployment/web"]).await, "deployment.apps/web rolled back\n");
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await;
     let history = cluster.ok(&["rollout", "history", "deployment/web"]).await;
-    assert_eq!(history.lines().filter_map(|line| words(line).first().copied()).last(), Some("3"));
+    assert_eq!(history.lines().filter_map(|line| words(line).first().copied()).next_back(), Some("3"));
 
     let described = cluster.ok(&["describe", "deployment", "web"]).await;
     for part in [

@@ -265,7 +265,7 @@ async fn course(seed: u64) -> BTreeMap<String, u64> {
     let server = server();
     let settings = PlantSettings {
         seed,
-        startup: Lasting::Between(Duration::from_secs(5), Duration::from_secs(60)),
+        startup: Lasting::Between(Duration::from_secs(5), Duration::from_mins(1)),
         drain: Lasting::Between(Duration::from_secs(1), Duration::from_secs(20)),
         nodes: 5,
     };

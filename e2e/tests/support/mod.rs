@@ -4,6 +4,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod real;
+pub(crate) mod requests;
 
 use serde_json::Value;
 
