@@ -31,7 +31,10 @@ impl Controllers {
             return self.finish_owner(&Workload::Deployment(key.clone()), deployment, &owned);
         }
         let sets = Sets::sort(deployment, owned);
-        let is_paused = object::at(deployment, &["spec", "paused"]).and_then(Value::as_bool) == Some(true);
+        let is_paused = is_paused(deployment);
+        if self.note_pause(deployment, is_paused)? {
+            return Ok(());
+        }
         let is_recreate = object::text(deployment, &["spec", "strategy", "type"]) == "Recreate";
         let acted = if is_paused || sets.is_resized(deployment) {
             self.resize(deployment, &sets)?
@@ -40,12 +43,42 @@ impl Controllers {
         } else {
             self.roll(deployment, &sets)?
         };
-        if acted {
-            // The ReplicaSets' news will bring us back.
-            return Ok(());
+        if !acted {
+            self.clean_up(deployment, &sets)?;
         }
-        self.clean_up(deployment, &sets)?;
+        // The status tells of the ReplicaSets as they were; their news will bring us back.
         self.report_deployment(key, deployment, &sets)
+    }
+
+    /// Says in the conditions that the rollout stands still, or goes on; true if that was news.
+    fn note_pause(&mut self, deployment: &Value, is_paused: bool) -> Result<bool, Failure> {
+        let known = object::entry(deployment, &["status", "conditions"], "type", PROGRESSING);
+        let was_paused = known.is_some_and(|known| object::text(known, &["reason"]) == "DeploymentPaused");
+        let (reason, message) = match (was_paused, is_paused) {
+            (false, true) => ("DeploymentPaused", "Deployment is paused"),
+            (true, false) => ("DeploymentResumed", "Deployment is resumed"),
+            _ => return Ok(false),
+        };
+        self.report_condition(deployment.clone(), conditions::Verdict::Unknown, reason, message)?;
+        Ok(true)
+    }
+
+    /// Writes the progress condition alone.
+    fn report_condition(
+        &mut self,
+        mut deployment: Value,
+        verdict: conditions::Verdict,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), Failure> {
+        let now = whole_seconds(self.clock.now());
+        let mut list = object::list(&deployment, &["status", "conditions"]).to_vec();
+        conditions::set(&mut list, PROGRESSING, verdict, reason, message, &now);
+        stamp(&mut list, PROGRESSING, &now);
+        object::set(&mut deployment, &["status", "conditions"], list);
+        let namespace = object::namespace(&deployment).to_owned();
+        self.deployments.collection().update_status(&namespace, deployment)?;
+        Ok(())
     }
 
     /// All old pods go before the first new one comes.
@@ -96,19 +129,12 @@ impl Controllers {
         self.report_new_set(deployment, &name)
     }
 
-    /// A rollout begins: its deadline counts from now.
+    /// A rollout begins: its deadline counts from now, and none of the pods that there are is of the new revision.
     fn report_new_set(&mut self, deployment: &Value, name: &str) -> Result<(), Failure> {
-        let now = whole_seconds(self.clock.now());
-        let mut list = object::list(deployment, &["status", "conditions"]).to_vec();
-        let message = format!("Created new replica set {name:?}");
-        conditions::set(&mut list, PROGRESSING, true, "NewReplicaSetCreated", &message, &now);
-        stamp(&mut list, PROGRESSING, &now);
         let mut changed = deployment.clone();
-        object::set(&mut changed, &["status", "conditions"], list);
-        // None of the pods that there are is of the new revision.
         object::remove(&mut changed, &["status", "updatedReplicas"]);
-        self.deployments.collection().update_status(object::namespace(deployment), changed)?;
-        Ok(())
+        let message = format!("Created new replica set {name:?}");
+        self.report_condition(changed, conditions::Verdict::True, "NewReplicaSetCreated", &message)
     }
 
     /// Resizes a ReplicaSet and notes what it was sized for.
@@ -223,6 +249,9 @@ impl Controllers {
             .iter()
             .any(|field| count(status, field) > count(&before, field))
             || old_pods(status) < old_pods(&before);
+        if is_paused(deployment) {
+            return;
+        }
         if is_complete {
             let message = format!("ReplicaSet {name:?} has successfully progressed.");
             conditions::set(list, PROGRESSING, true, "NewReplicaSetAvailable", &message, &now);
@@ -258,6 +287,10 @@ impl Controllers {
             conditions::set(list, PROGRESSING, false, "ProgressDeadlineExceeded", &message, &now);
         }
     }
+}
+
+fn is_paused(deployment: &Value) -> bool {
+    object::at(deployment, &["spec", "paused"]).and_then(Value::as_bool) == Some(true)
 }
 
 fn counts(deployment: &Value, sets: &Sets) -> Value {

@@ -43,6 +43,8 @@ pub struct PlantSettings {
     pub drain: Lasting,
     /// How many nodes there are.
     pub nodes: u32,
+    /// Whether pods are put on nodes, start and drain. Without, they stay as others make them, and end at once.
+    pub kubelet: bool,
 }
 
 impl Default for PlantSettings {
@@ -52,6 +54,7 @@ impl Default for PlantSettings {
             startup: Lasting::Always(Duration::from_secs(10)),
             drain: Lasting::Always(Duration::from_secs(5)),
             nodes: 3,
+            kubelet: true,
         }
     }
 }
@@ -213,6 +216,9 @@ impl Controllers {
                     .filter_map(|uid| self.replica_sets.by_uid(uid))
                     .map(Workload::ReplicaSet),
             );
+            if !self.settings.kubelet {
+                continue;
+            }
             let pod = self.pods.get(&changed.key).cloned();
             self.timetable.note(&changed.key, pod.as_ref(), &self.settings, &self.clock, &mut self.random);
         }
