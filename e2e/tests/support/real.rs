@@ -52,6 +52,8 @@ pub(crate) async fn start_with_controllers() -> Option<RealServer> {
             format!("--kubeconfig={}", path("kubeconfig")),
             "--controllers=deployment-controller,replicaset-controller".to_owned(),
             "--leader-elect=false".to_owned(),
+            "--kube-api-qps=1000".to_owned(),
+            "--kube-api-burst=1000".to_owned(),
             "--secure-port=0".to_owned(),
         ],
     );
