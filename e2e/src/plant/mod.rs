@@ -43,6 +43,8 @@ pub struct PlantSettings {
     pub drain: Lasting,
     /// How many nodes there are.
     pub nodes: u32,
+    /// Whether pods are put on nodes, start and drain. Without, they stay as others make them, and end at once.
+    pub kubelet: bool,
 }
 
 impl Default for PlantSettings {
@@ -52,6 +54,7 @@ impl Default for PlantSettings {
             startup: Lasting::Always(Duration::from_secs(10)),
             drain: Lasting::Always(Duration::from_secs(5)),
             nodes: 3,
+            kubelet: true,
         }
     }
 }
@@ -99,8 +102,8 @@ enum Workload {
     Deployment(Key),
 }
 
-/// More passes over the same instant than any course of events needs.
-const MAX_PASSES: u32 = 10_000;
+/// How often in a row a write may meet somebody else's before the plant gives the workload up until its next news.
+const MAX_CONFLICTS: u32 = 100;
 
 impl Controllers {
     fn new(server: &ApiServer, settings: PlantSettings) -> Result<Self, Failure> {
@@ -152,7 +155,8 @@ impl Controllers {
 
     /// Lets every controller act until none has anything to do at this instant.
     fn settle(&mut self) {
-        for _ in 0..MAX_PASSES {
+        let mut conflicts = 0;
+        loop {
             self.take_news();
             self.take_appointments();
             self.step_pods();
@@ -167,15 +171,15 @@ impl Controllers {
                 Workload::Deployment(key) => self.sync_deployment(key),
             };
             match done {
-                Ok(()) => {}
+                Ok(()) => conflicts = 0,
                 // Somebody else wrote meanwhile; the news will bring the newer state.
-                Err(failure) if failure.code == 409 || failure.code == 404 => {
+                Err(failure) if matches!(failure.code, 404 | 409) && conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
                     self.due.insert(workload);
                 }
                 Err(failure) => tracing::warn!(?workload, %failure, "the plant could not act"),
             }
         }
-        tracing::error!("the plant does not come to rest");
     }
 
     fn has_news(&self) -> bool {
@@ -212,6 +216,9 @@ impl Controllers {
                     .filter_map(|uid| self.replica_sets.by_uid(uid))
                     .map(Workload::ReplicaSet),
             );
+            if !self.settings.kubelet {
+                continue;
+            }
             let pod = self.pods.get(&changed.key).cloned();
             self.timetable.note(&changed.key, pod.as_ref(), &self.settings, &self.clock, &mut self.random);
         }
