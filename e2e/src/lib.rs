@@ -5,3 +5,4 @@ pub mod apiserver;
 pub mod clock;
 pub mod plant;
 pub mod random;
+pub mod real;
