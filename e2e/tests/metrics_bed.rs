@@ -24,6 +24,7 @@ async fn bed() -> Option<(Exporter, Prometheus)> {
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder()
+        .no_proxy()
         .timeout(Duration::from_secs(2))
         .redirect(reqwest::redirect::Policy::none())
         .build()

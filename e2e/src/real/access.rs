@@ -87,11 +87,13 @@ users:
     Ok(path)
 }
 
-/// A client for the kubeconfig at `path`, with connections of its own, so that it may outlive no runtime but its own.
+/// A client for the kubeconfig at `path`, with connections of its own, which end with the runtime it is made in.
 pub async fn client_of(path: &Path) -> Result<Client, ClientError> {
     super::choose_tls_provider();
     let kubeconfig = Kubeconfig::read_from(path)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // The environment's proxy does not know this loopback.
+    config.proxy_url = None;
     Ok(Client::try_from(config).map_err(Box::new)?)
 }
 

@@ -10,7 +10,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::DEADLINE;
@@ -101,12 +100,7 @@ impl Cluster {
             &programs.controller_manager,
             &controller_manager_arguments(directory, &metrics, &options),
         )?;
-        super::choose_tls_provider();
-        let probe = reqwest::Client::builder()
-            // Its certificate is its own, and nothing is said to it but hello.
-            .tls_danger_accept_invalid_certs(true)
-            .build()
-            .map_err(|error| StartError::io("no HTTP client")(io::Error::other(error)))?;
+        let probe = super::loopback_client().map_err(StartError::io("no HTTP client"))?;
         let health = format!("https://{}/healthz", metrics.address());
         controller_manager
             .wait_until_ready(async || probe.get(&health).send().await?.error_for_status())
@@ -120,14 +114,6 @@ impl Cluster {
             version,
             sandbox,
         })
-    }
-
-    /// The cluster that all tests of this process share, started by the first who asks. It ends with the process.
-    ///
-    /// Its namespaces, and what has none, are shared too: tests choose names of their own.
-    pub async fn shared() -> Result<&'static Self, StartError> {
-        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
-        SHARED.get_or_try_init(Self::start).await
     }
 
     /// The API server's version, such as `v1.36.2`.

@@ -50,3 +50,17 @@ pub(crate) fn choose_tls_provider() {
     // An error means that somebody chose before us, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// A client for servers on loopback: it asks no proxy of the environment, and keeps no connection, because one
+/// would outlive the server or the runtime that it belongs to.
+pub(crate) fn loopback_client() -> std::io::Result<reqwest::Client> {
+    choose_tls_provider();
+    reqwest::Client::builder()
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .timeout(DEADLINE)
+        // The controller manager makes its own certificate, and is told nothing but hello.
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .map_err(std::io::Error::other)
+}

@@ -21,8 +21,6 @@ use super::loopback::LoopbackServer;
 
 /// The largest request and the largest answer that are passed on, in bytes.
 const BODY_LIMIT: usize = 64 << 20;
-/// How long Prometheus may take to answer the proxy.
-const UPSTREAM_DEADLINE: Duration = Duration::from_mins(1);
 /// The most samples of one series in an answer, as in Prometheus.
 const MAX_SAMPLES: u32 = 11_000;
 
@@ -104,7 +102,7 @@ impl Lies {
 impl PrometheusProxy {
     /// Starts a proxy that tells the truth of the Prometheus at `upstream`, a URL without a slash at the end.
     pub fn start(upstream: &str) -> io::Result<Self> {
-        super::choose_tls_provider();
+        let client = super::loopback_client()?;
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             lies: watch::Sender::default(),
@@ -112,7 +110,7 @@ impl PrometheusProxy {
         });
         let state = Arc::clone(&shared);
         let server = LoopbackServer::start(move || {
-            let proxy = Proxy { shared: Arc::clone(&state), client: reqwest::Client::new() };
+            let proxy = Proxy { shared: Arc::clone(&state), client: client.clone() };
             Router::new().fallback(answer).with_state(proxy)
         })?;
         Ok(Self { shared, server: Arc::new(server) })
@@ -248,11 +246,8 @@ struct Truth {
 
 impl Proxy {
     async fn forward(&self, method: Method, path_and_query: &str, headers: HeaderMap, body: Bytes) -> Truth {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path_and_query}", self.shared.upstream))
-            .timeout(UPSTREAM_DEADLINE)
-            .body(body);
+        let mut request =
+            self.client.request(method, format!("{}{path_and_query}", self.shared.upstream)).body(body);
         if let Some(content_type) = headers.get(header::CONTENT_TYPE) {
             request = request.header(header::CONTENT_TYPE, content_type);
         }

@@ -77,13 +77,7 @@ impl Prometheus {
         let program = Program::Prometheus.find()?;
         let port = ReservedPort::new().map_err(StartError::io("no free port"))?;
         let sandbox = Sandbox::new("prometheus")?;
-        super::choose_tls_provider();
-        let client = reqwest::Client::builder()
-            .timeout(DEADLINE)
-            // A pooled connection would outlive the server that it leads to.
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(|error| StartError::io("no HTTP client")(std::io::Error::other(error)))?;
+        let client = super::loopback_client().map_err(StartError::io("no HTTP client"))?;
         fs::write(sandbox.path().join("prometheus.yml"), configuration(&options).to_string())
             .map_err(StartError::io("cannot write prometheus.yml"))?;
         let server = sandbox.start(&program, &arguments(&port, &options))?;
