@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use e2e::real::access::rule;
 use e2e::real::kubelet::{CRASH_LOOP, NEVER, READINESS_LABEL, START_UP_ANNOTATION};
-use e2e::real::{Cluster, Course, DEADLINE, Kubelet, PodTiming, Suite, unless_missing};
+use e2e::real::{Cluster, Course, DEADLINE, Kubelet, PodTiming, Record, Suite, unless_missing};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -138,32 +137,33 @@ async fn rollout_with_surge(floor: Arc<Floor>) {
 }
 
 async fn never_ready_revision(floor: Arc<Floor>) {
-    let (deployments, course) = floor.deploy("never-ready", 2, json!({})).await;
-    course.settles_at(2).await.unwrap();
-    roll(&deployments, json!({"labels": {READINESS_LABEL: NEVER}})).await;
-    // One pod of the new revision is there beside two ready ones of the old, and so it stays.
-    let stuck = |record: &e2e::real::Record| {
-        record.last().is_some_and(|last| last.pods == 3 && last.updated == 1 && last.ready == 2)
-    };
-    course.wait_for(stuck, DEADLINE).await.unwrap();
-    scale(&deployments, 4).await.unwrap();
-    course.wait_for(|record| record.last().is_some_and(|last| last.pods == 5), DEADLINE).await.unwrap();
-    roll(&deployments, json!({"labels": {READINESS_LABEL: null}})).await;
-    course.settles_at(4).await.unwrap();
+    revision_does_not_become_ready(&floor, "never-ready", NEVER).await;
 }
 
 async fn crash_loop(floor: Arc<Floor>) {
-    let (_, course) = floor.deploy("crash-loop", 1, json!({"labels": {READINESS_LABEL: CRASH_LOOP}})).await;
-    let pods: Api<Pod> = Api::namespaced(floor.client.clone(), "crash-loop");
-    course.wait_for(|record| record.last().is_some_and(|last| last.pods == 1), DEADLINE).await.unwrap();
-    let name = floor.pods("crash-loop").await[0].name_any();
-    let crashes = |pod: Option<&Pod>| {
-        let status = pod.and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().cloned());
-        let waiting = status.and_then(|status| status.state?.waiting?.reason);
-        waiting.as_deref() == Some("CrashLoopBackOff")
+    revision_does_not_become_ready(&floor, "crash-loop", CRASH_LOOP).await;
+    let reasons = floor.pods("crash-loop").await.into_iter().filter_map(|pod| {
+        let container = pod.status?.container_statuses?.into_iter().next()?;
+        container.state?.waiting?.reason
+    });
+    assert_eq!(reasons.collect::<Vec<_>>(), ["CrashLoopBackOff"; 2]);
+}
+
+/// Two ready pods, then a revision that never becomes ready, then a scale-out in the midst of its rollout.
+async fn revision_does_not_become_ready(floor: &Floor, namespace: &str, behavior: &str) {
+    let (deployments, course) = floor.deploy(namespace, 2, json!({})).await;
+    course.settles_at(2).await.unwrap();
+    let hasty = json!({"labels": {READINESS_LABEL: behavior}, "annotations": {START_UP_ANNOTATION: "0s"}});
+    roll(&deployments, hasty).await;
+    course.wait_for(|record| record.last().is_some_and(|last| last.updated == 1), DEADLINE).await.unwrap();
+    scale(&deployments, 4).await.unwrap();
+    // A pod more of the old revision becomes ready, and none of the new one, which would be ready at once.
+    let scaled = |record: &Record| {
+        record.last().is_some_and(|last| last.pods == 5 && last.updated == 2 && last.ready == 3)
     };
-    tokio::time::timeout(DEADLINE, await_condition(pods, &name, crashes)).await.unwrap().unwrap();
-    assert!(course.record().moments().iter().all(|moment| moment.ready == 0), "{}", course.record());
+    let record = course.wait_for(scaled, DEADLINE).await.unwrap();
+    let rollout = record.moments().iter().skip_while(|moment| moment.pods == moment.updated);
+    assert!({ rollout }.all(|moment| moment.ready <= moment.pods - moment.updated), "{record}");
 }
 
 async fn unready_and_evicted(floor: Arc<Floor>) {

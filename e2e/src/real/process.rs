@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -158,7 +158,12 @@ impl ServerProcess {
 
     /// Stops the server in its tracks, so that it hangs: connections are accepted by the kernel and never answered.
     pub fn suspend(&self) {
-        self.signal(Signal::STOP);
+        // Without its children: a stopped child that has yet to run its program would keep it from stopping.
+        if self.ended.is_none() && kill_process(self.group, Signal::STOP).is_ok() {
+            // On a busy machine its threads run on for a while. An error means that it has ended.
+            let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = waitid(WaitId::Pid(self.group), stopped);
+        }
     }
 
     /// Lets a suspended server go on.
