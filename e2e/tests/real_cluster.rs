@@ -132,9 +132,10 @@ async fn rollout_with_surge(floor: Arc<Floor>) {
     course.wait_for(|record| record.last().is_some_and(|last| last.updated < 3), DEADLINE).await.unwrap();
     let record = course.settles_at(3).await.unwrap();
     assert_eq!(record.counts(), [3], "{record}");
-    let most = record.moments().iter().map(|moment| moment.pods).max();
-    assert_eq!(most, Some(4), "{record}");
-    assert!(record.most_pods() >= 4, "{record}");
+    let most = record.moments().iter().map(|moment| moment.pods).max().unwrap();
+    // The surge is one pod. The Deployment adds up ReplicaSets that report at different moments, so one that is
+    // going may still be counted when the one that follows it already is.
+    assert!((4..=5).contains(&most), "{record}");
 }
 
 async fn never_ready_revision(floor: Arc<Floor>) {
