@@ -36,17 +36,20 @@ impl Signals for Demand {
     }
 }
 
-/// What the operator's role grants, and nothing else.
+/// What the operator's role grants, and nothing else: the role that is installed.
 fn role() -> Vec<Rule> {
-    vec![
-        Rule::new(&["list", "watch"], &["plimsoll.dev"], &["scalingpolicies"]),
-        Rule::new(&["patch"], &["plimsoll.dev"], &["scalingpolicies/status"]),
-        Rule::new(&["list", "watch"], &["apps"], &["deployments", "statefulsets", "replicasets"]),
-        Rule::new(&["get", "patch"], &["apps"], &["deployments/scale", "statefulsets/scale"]),
-        Rule::new(&["list", "watch"], &[""], &["pods"]),
-        Rule::new(&["list", "watch"], &["autoscaling"], &["horizontalpodautoscalers"]),
-        Rule::new(&["create"], &["events.k8s.io"], &["events"]),
-    ]
+    let manifest = include_str!("../../deploy/rbac.yaml");
+    let role = manifest.split("---").find(|object| object.contains("kind: ClusterRole\n")).unwrap();
+    let role: Value = serde_saphyr::from_str(role).unwrap();
+    let words = |rule: &Value, field: &str| -> Vec<String> {
+        rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let rule = |rule: &Value| {
+        let (verbs, groups, resources) = (words(rule, "verbs"), words(rule, "apiGroups"), words(rule, "resources"));
+        let borrowed = |words: &[String]| words.iter().map(String::as_str).collect::<Vec<_>>();
+        Rule::new(&borrowed(&verbs), &borrowed(&groups), &borrowed(&resources))
+    };
+    role["rules"].as_array().unwrap().iter().map(rule).collect()
 }
 
 struct Bed {
