@@ -26,11 +26,10 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 if [ -f "$certificates" ]; then
   install -D -m 0644 "$certificates" "$root$certificates"
 fi
-cp Containerfile "$root/Containerfile"
 
 case $builder in
-  buildah) buildah build --quiet --isolation chroot --tag "$image" "$root" ;;
-  *) "$builder" build --quiet --tag "$image" "$root" ;;
+  buildah) buildah build --quiet --isolation chroot --file Containerfile --tag "$image" "$root" ;;
+  *) "$builder" build --quiet --file Containerfile --tag "$image" "$root" ;;
 esac
-size=$(du -sb --exclude=Containerfile "$root" | cut -f1)
+size=$(du -sb "$root" | cut -f1)
 echo "$image built with $builder, $((size / 1024 / 1024)) MiB of files"

@@ -45,7 +45,8 @@ fn role() -> Vec<Rule> {
         rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
     };
     let rule = |rule: &Value| {
-        let (verbs, groups, resources) = (words(rule, "verbs"), words(rule, "apiGroups"), words(rule, "resources"));
+        let (verbs, groups, resources) =
+            (words(rule, "verbs"), words(rule, "apiGroups"), words(rule, "resources"));
         let borrowed = |words: &[String]| words.iter().map(String::as_str).collect::<Vec<_>>();
         Rule::new(&borrowed(&verbs), &borrowed(&groups), &borrowed(&resources))
     };
