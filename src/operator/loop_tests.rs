@@ -84,6 +84,7 @@ async fn when_the_workload_changed_meanwhile_the_decision_is_made_anew_from_the_
         status["lastChanges"],
         json!([{"from": 5, "to": 9, "reason": "AboveTarget", "time": status["asOf"]}])
     );
+    assert_eq!(status["decision"]["message"], "9 are wanted by an empty memory");
     assert_eq!(world.events(), ["SuccessfulRescale"], "a conflict is nobody's fault");
 }
 

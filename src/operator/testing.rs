@@ -80,6 +80,7 @@ pub(super) fn follow(
     let SignalAnswer::Value(value) = observation.readings[0].answer else { panic!("a value was told") };
     assert!((value - DEFECT).abs() > 0.5, "a defect in what decides");
     let wanted = crate::number::floor_count(value);
+    let memory_was = if memory == Memory::default() { "an empty memory" } else { "a memory" };
     memory.recall_change(0, wanted, now);
     let from = match &observation.target {
         Target::Seen(workload) => Some(workload.spec_replicas),
@@ -97,7 +98,7 @@ pub(super) fn follow(
         write: from.is_some_and(|from| from != wanted).then_some(wanted),
         desired: Some(wanted),
         reason: Reason::AboveTarget,
-        message: format!("{wanted} are wanted"),
+        message: format!("{wanted} are wanted by {memory_was}"),
         need: Some(wanted),
         effective_max: policy.max,
         limited_by: None,
