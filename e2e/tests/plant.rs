@@ -260,6 +260,25 @@ async fn a_template_may_name_its_own_start_up_time() {
     assert_eq!(counts(&server)[2], 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_deleted_namespace_is_emptied_first() {
+    let (server, _plant) = planted();
+    server.add_namespace("shop");
+    let mut deployment = web(2, &json!({}));
+    deployment["metadata"]["namespace"] = json!("shop");
+    deployments(&server).create("shop", deployment.clone()).unwrap();
+    pass(15).await;
+    let namespaces = server.collection("", "v1", "namespaces").unwrap();
+    namespaces.delete("", "shop", None).unwrap();
+    pass(1).await;
+    assert_eq!(namespaces.get("", "shop").unwrap()["status"]["phase"], "Terminating");
+    let refused = deployments(&server).create("shop", deployment).unwrap_err();
+    assert_eq!(refused.code, 403, "{refused}");
+    pass(10).await;
+    assert!(namespaces.get("", "shop").is_none());
+    assert!(pods(&server).list("shop").is_empty());
+}
+
 /// The moments at which the ready count changed, over an hour of changing demand.
 async fn course(seed: u64) -> BTreeMap<String, u64> {
     let server = server();

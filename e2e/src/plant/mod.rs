@@ -88,6 +88,7 @@ struct Controllers {
     deployments: Mirror,
     replica_sets: Mirror,
     pods: Mirror,
+    namespaces: Mirror,
     events: Collection,
     timetable: Timetable,
     /// Workloads to look at again at a moment.
@@ -100,6 +101,7 @@ struct Controllers {
 enum Workload {
     ReplicaSet(Key),
     Deployment(Key),
+    Namespace(Key),
 }
 
 /// How often in a row a write may meet somebody else's before the plant gives the workload up until its next news.
@@ -119,6 +121,7 @@ impl Controllers {
             deployments: Mirror::of(collection("apps", "deployments")?),
             replica_sets: Mirror::of(collection("apps", "replicasets")?),
             pods: Mirror::of(collection("", "pods")?),
+            namespaces: Mirror::of(collection("", "namespaces")?),
             events: collection("", "events")?,
             timetable: Timetable::new(kubelet),
             appointments: BTreeSet::new(),
@@ -130,6 +133,7 @@ impl Controllers {
         let mut deployments = self.deployments.subscribe();
         let mut replica_sets = self.replica_sets.subscribe();
         let mut pods = self.pods.subscribe();
+        let mut namespaces = self.namespaces.subscribe();
         loop {
             self.settle();
             let wake = self.next_appointment();
@@ -138,6 +142,7 @@ impl Controllers {
                     changed = deployments.changed() => changed,
                     changed = replica_sets.changed() => changed,
                     changed = pods.changed() => changed,
+                    changed = namespaces.changed() => changed,
                 }
             };
             tokio::select! {
@@ -169,6 +174,10 @@ impl Controllers {
             let done = match &workload {
                 Workload::ReplicaSet(key) => self.sync_replica_set(key),
                 Workload::Deployment(key) => self.sync_deployment(key),
+                Workload::Namespace(key) => {
+                    self.sync_namespace(key);
+                    Ok(())
+                }
             };
             match done {
                 Ok(()) => conflicts = 0,
@@ -183,12 +192,15 @@ impl Controllers {
     }
 
     fn has_news(&self) -> bool {
-        let seen = self.deployments.seen().min(self.replica_sets.seen()).min(self.pods.seen());
-        seen < self.server.revision()
+        let mirrors = [&self.deployments, &self.replica_sets, &self.pods, &self.namespaces];
+        let revision = self.server.revision();
+        mirrors.iter().any(|mirror| mirror.seen() < revision)
     }
 
     /// Learns what changed, and whom it concerns.
     fn take_news(&mut self) {
+        self.due
+            .extend(self.namespaces.refresh().into_iter().map(|changed| Workload::Namespace(changed.key)));
         for changed in self.deployments.refresh() {
             if changed.is_gone {
                 self.orphaned(&changed.uid);
