@@ -41,6 +41,7 @@ impl Controllers {
         let (mirror, below) = match owner {
             Workload::Deployment(_) => (&self.deployments, &self.replica_sets),
             Workload::ReplicaSet(_) => (&self.replica_sets, &self.pods),
+            Workload::StatefulSet(_) => (&self.stateful_sets, &self.pods),
             Workload::Namespace(_) => return Ok(()),
         };
         let has =

@@ -1,5 +1,5 @@
-//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets make pods, pods start, serve
-//! and drain in their own time.
+//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets and StatefulSets make pods,
+//! pods start, serve and drain in their own time.
 //!
 //! The controllers are one task on tokio's time, so that under a paused clock an hour of rollouts takes milliseconds,
 //! and the same seed gives the same course.
@@ -13,6 +13,7 @@ mod pods;
 mod replica_set;
 mod rollout;
 mod span;
+mod stateful_set;
 
 use std::collections::BTreeSet;
 
@@ -87,6 +88,7 @@ struct Controllers {
     random: Random,
     deployments: Mirror,
     replica_sets: Mirror,
+    stateful_sets: Mirror,
     pods: Mirror,
     namespaces: Mirror,
     events: Collection,
@@ -101,6 +103,7 @@ struct Controllers {
 enum Workload {
     ReplicaSet(Key),
     Deployment(Key),
+    StatefulSet(Key),
     Namespace(Key),
 }
 
@@ -120,6 +123,7 @@ impl Controllers {
             random: Random::seeded(settings.seed),
             deployments: Mirror::of(collection("apps", "deployments")?),
             replica_sets: Mirror::of(collection("apps", "replicasets")?),
+            stateful_sets: Mirror::of(collection("apps", "statefulsets")?),
             pods: Mirror::of(collection("", "pods")?),
             namespaces: Mirror::of(collection("", "namespaces")?),
             events: collection("", "events")?,
@@ -132,6 +136,7 @@ impl Controllers {
     async fn run(mut self) {
         let mut deployments = self.deployments.subscribe();
         let mut replica_sets = self.replica_sets.subscribe();
+        let mut stateful_sets = self.stateful_sets.subscribe();
         let mut pods = self.pods.subscribe();
         let mut namespaces = self.namespaces.subscribe();
         loop {
@@ -141,6 +146,7 @@ impl Controllers {
                 tokio::select! {
                     changed = deployments.changed() => changed,
                     changed = replica_sets.changed() => changed,
+                    changed = stateful_sets.changed() => changed,
                     changed = pods.changed() => changed,
                     changed = namespaces.changed() => changed,
                 }
@@ -174,6 +180,7 @@ impl Controllers {
             let done = match &workload {
                 Workload::ReplicaSet(key) => self.sync_replica_set(key),
                 Workload::Deployment(key) => self.sync_deployment(key),
+                Workload::StatefulSet(key) => self.sync_stateful_set(key),
                 Workload::Namespace(key) => {
                     self.sync_namespace(key);
                     Ok(())
@@ -192,7 +199,8 @@ impl Controllers {
     }
 
     fn has_news(&self) -> bool {
-        let mirrors = [&self.deployments, &self.replica_sets, &self.pods, &self.namespaces];
+        let mirrors =
+            [&self.deployments, &self.replica_sets, &self.stateful_sets, &self.pods, &self.namespaces];
         let revision = self.server.revision();
         mirrors.iter().any(|mirror| mirror.seen() < revision)
     }
@@ -220,14 +228,17 @@ impl Controllers {
             );
             self.due.insert(Workload::ReplicaSet(changed.key));
         }
+        for changed in self.stateful_sets.refresh() {
+            if changed.is_gone {
+                self.orphaned(&changed.uid);
+            }
+            self.due.insert(Workload::StatefulSet(changed.key));
+        }
         for changed in self.pods.refresh() {
-            self.due.extend(
-                changed
-                    .owners
-                    .iter()
-                    .filter_map(|uid| self.replica_sets.by_uid(uid))
-                    .map(Workload::ReplicaSet),
-            );
+            for uid in &changed.owners {
+                self.due.extend(self.replica_sets.by_uid(uid).map(Workload::ReplicaSet));
+                self.due.extend(self.stateful_sets.by_uid(uid).map(Workload::StatefulSet));
+            }
             if !self.settings.kubelet {
                 continue;
             }
