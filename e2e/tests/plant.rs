@@ -260,6 +260,70 @@ async fn a_template_may_name_its_own_start_up_time() {
     assert_eq!(counts(&server)[2], 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stateful_set_starts_replaces_and_ends_its_pods_in_order() {
+    let (server, _plant) = planted();
+    let sets = server.collection("apps", "v1", "statefulsets").unwrap();
+    let set = json!({"metadata": {"name": "db"}, "spec": {
+        "replicas": 3,
+        "serviceName": "db",
+        "selector": {"matchLabels": {"app": "db"}},
+        "template": {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "c", "image": "v1"}]}},
+    }});
+    sets.create("default", set).unwrap();
+    let there = |server: &ApiServer| {
+        let pods = pods(server).list("default");
+        pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    pass(15).await;
+    assert_eq!(there(&server), ["db-0", "db-1"], "the third waits for the second");
+    pass(20).await;
+    let status = sets.get("default", "db").unwrap()["status"].clone();
+    assert_eq!((&status["readyReplicas"], &status["updatedReplicas"]), (&json!(3), &json!(3)));
+    assert_eq!(status["currentRevision"], status["updateRevision"]);
+
+    let mut newer = sets.get("default", "db").unwrap();
+    newer["spec"]["template"]["spec"]["containers"][0]["image"] = json!("v2");
+    sets.update("default", newer).unwrap();
+    pass(16).await;
+    let images = |server: &ApiServer| {
+        let pods = pods(server).list("default");
+        pods.iter()
+            .map(|pod| pod["spec"]["containers"][0]["image"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(images(&server), ["v1", "v1", "v2"], "the highest number first");
+    pass(40).await;
+    assert_eq!(images(&server), ["v2", "v2", "v2"]);
+
+    let mut fewer = sets.get("default", "db").unwrap();
+    fewer["spec"]["replicas"] = json!(1);
+    sets.update("default", fewer).unwrap();
+    pass(3).await;
+    assert_eq!(there(&server), ["db-0", "db-1", "db-2"], "the third is draining, the second waits");
+    pass(20).await;
+    assert_eq!(there(&server), ["db-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_namespace_is_emptied_first() {
+    let (server, _plant) = planted();
+    server.add_namespace("shop");
+    let mut deployment = web(2, &json!({}));
+    deployment["metadata"]["namespace"] = json!("shop");
+    deployments(&server).create("shop", deployment.clone()).unwrap();
+    pass(15).await;
+    let namespaces = server.collection("", "v1", "namespaces").unwrap();
+    namespaces.delete("", "shop", None).unwrap();
+    pass(1).await;
+    assert_eq!(namespaces.get("", "shop").unwrap()["status"]["phase"], "Terminating");
+    let refused = deployments(&server).create("shop", deployment).unwrap_err();
+    assert_eq!(refused.code, 403, "{refused}");
+    pass(10).await;
+    assert!(namespaces.get("", "shop").is_none());
+    assert!(pods(&server).list("shop").is_empty());
+}
+
 /// The moments at which the ready count changed, over an hour of changing demand.
 async fn course(seed: u64) -> BTreeMap<String, u64> {
     let server = server();

@@ -389,7 +389,7 @@ fn fraction(value: Option<&Value>, total: u32, percent_of: fn(u32, u32) -> u32) 
 }
 
 /// A short name for a template, the same for the same template.
-fn template_hash(template: &Value) -> String {
+pub(super) fn template_hash(template: &Value) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let hash = template
         .to_string()

@@ -1,5 +1,5 @@
-//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets make pods, pods start, serve
-//! and drain in their own time.
+//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets and StatefulSets make pods,
+//! pods start, serve and drain in their own time.
 //!
 //! The controllers are one task on tokio's time, so that under a paused clock an hour of rollouts takes milliseconds,
 //! and the same seed gives the same course.
@@ -13,6 +13,7 @@ mod pods;
 mod replica_set;
 mod rollout;
 mod span;
+mod stateful_set;
 
 use std::collections::BTreeSet;
 
@@ -87,7 +88,9 @@ struct Controllers {
     random: Random,
     deployments: Mirror,
     replica_sets: Mirror,
+    stateful_sets: Mirror,
     pods: Mirror,
+    namespaces: Mirror,
     events: Collection,
     timetable: Timetable,
     /// Workloads to look at again at a moment.
@@ -100,6 +103,8 @@ struct Controllers {
 enum Workload {
     ReplicaSet(Key),
     Deployment(Key),
+    StatefulSet(Key),
+    Namespace(Key),
 }
 
 /// How often in a row a write may meet somebody else's before the plant gives the workload up until its next news.
@@ -118,7 +123,9 @@ impl Controllers {
             random: Random::seeded(settings.seed),
             deployments: Mirror::of(collection("apps", "deployments")?),
             replica_sets: Mirror::of(collection("apps", "replicasets")?),
+            stateful_sets: Mirror::of(collection("apps", "statefulsets")?),
             pods: Mirror::of(collection("", "pods")?),
+            namespaces: Mirror::of(collection("", "namespaces")?),
             events: collection("", "events")?,
             timetable: Timetable::new(kubelet),
             appointments: BTreeSet::new(),
@@ -129,7 +136,9 @@ impl Controllers {
     async fn run(mut self) {
         let mut deployments = self.deployments.subscribe();
         let mut replica_sets = self.replica_sets.subscribe();
+        let mut stateful_sets = self.stateful_sets.subscribe();
         let mut pods = self.pods.subscribe();
+        let mut namespaces = self.namespaces.subscribe();
         loop {
             self.settle();
             let wake = self.next_appointment();
@@ -137,7 +146,9 @@ impl Controllers {
                 tokio::select! {
                     changed = deployments.changed() => changed,
                     changed = replica_sets.changed() => changed,
+                    changed = stateful_sets.changed() => changed,
                     changed = pods.changed() => changed,
+                    changed = namespaces.changed() => changed,
                 }
             };
             tokio::select! {
@@ -169,6 +180,11 @@ impl Controllers {
             let done = match &workload {
                 Workload::ReplicaSet(key) => self.sync_replica_set(key),
                 Workload::Deployment(key) => self.sync_deployment(key),
+                Workload::StatefulSet(key) => self.sync_stateful_set(key),
+                Workload::Namespace(key) => {
+                    self.sync_namespace(key);
+                    Ok(())
+                }
             };
             match done {
                 Ok(()) => conflicts = 0,
@@ -183,12 +199,16 @@ impl Controllers {
     }
 
     fn has_news(&self) -> bool {
-        let seen = self.deployments.seen().min(self.replica_sets.seen()).min(self.pods.seen());
-        seen < self.server.revision()
+        let mirrors =
+            [&self.deployments, &self.replica_sets, &self.stateful_sets, &self.pods, &self.namespaces];
+        let revision = self.server.revision();
+        mirrors.iter().any(|mirror| mirror.seen() < revision)
     }
 
     /// Learns what changed, and whom it concerns.
     fn take_news(&mut self) {
+        self.due
+            .extend(self.namespaces.refresh().into_iter().map(|changed| Workload::Namespace(changed.key)));
         for changed in self.deployments.refresh() {
             if changed.is_gone {
                 self.orphaned(&changed.uid);
@@ -208,14 +228,17 @@ impl Controllers {
             );
             self.due.insert(Workload::ReplicaSet(changed.key));
         }
+        for changed in self.stateful_sets.refresh() {
+            if changed.is_gone {
+                self.orphaned(&changed.uid);
+            }
+            self.due.insert(Workload::StatefulSet(changed.key));
+        }
         for changed in self.pods.refresh() {
-            self.due.extend(
-                changed
-                    .owners
-                    .iter()
-                    .filter_map(|uid| self.replica_sets.by_uid(uid))
-                    .map(Workload::ReplicaSet),
-            );
+            for uid in &changed.owners {
+                self.due.extend(self.replica_sets.by_uid(uid).map(Workload::ReplicaSet));
+                self.due.extend(self.stateful_sets.by_uid(uid).map(Workload::StatefulSet));
+            }
             if !self.settings.kubelet {
                 continue;
             }
