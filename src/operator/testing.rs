@@ -119,12 +119,23 @@ pub(super) struct World {
     pub told: Told,
     pub log: Log,
     pub stop: CancellationToken,
+    supervisor: Option<Supervisor>,
     working: Option<JoinHandle<()>>,
 }
 
 impl World {
-    /// A world whose API server answers as `answer` says, and agrees to everything else.
-    pub(super) fn new(answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
+    /// A world whose operator is at work, and whose API server answers as `answer` says and agrees to everything else.
+    pub(super) async fn new(answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
+        let mut world = Self::before_the_operator(answer);
+        world.begin();
+        sleep(Duration::from_millis(1)).await;
+        world
+    }
+
+    /// A world whose operator has not begun to work.
+    pub(super) fn before_the_operator(
+        answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let (client, log) = server(move |asked| answer(asked).unwrap_or_else(|| agree(asked)));
         let (changes, news) = unbounded_channel();
         let index = Arc::new(Index::new(changes.clone()));
@@ -147,8 +158,13 @@ impl World {
             decide: follow,
             stop: stop.clone(),
         });
-        let mut supervisor = Supervisor::new(context.clone(), Arc::new(Health::default()), changes, news);
-        let stopped = stop.clone();
+        let supervisor = Supervisor::new(context.clone(), Arc::new(Health::default()), changes, news);
+        Self { context, told, log, stop, supervisor: Some(supervisor), working: None }
+    }
+
+    pub(super) fn begin(&mut self) {
+        let mut supervisor = self.supervisor.take().unwrap();
+        let stopped = self.stop.clone();
         let working = tokio::spawn(async move {
             tokio::select! {
                 () = supervisor.work() => {}
@@ -156,7 +172,7 @@ impl World {
             }
             supervisor.finish().await;
         });
-        Self { context, told, log, stop, working: Some(working) }
+        self.working = Some(working);
     }
 
     /// A workload of this name with 4 replicas.
