@@ -47,10 +47,13 @@ fn role() -> Vec<Rule> {
     let rule = |rule: &Value| {
         let (verbs, groups, resources) =
             (words(rule, "verbs"), words(rule, "apiGroups"), words(rule, "resources"));
-        let borrowed = |words: &[String]| words.iter().map(String::as_str).collect::<Vec<_>>();
         Rule::new(&borrowed(&verbs), &borrowed(&groups), &borrowed(&resources))
     };
     role["rules"].as_array().unwrap().iter().map(rule).collect()
+}
+
+fn borrowed(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 struct Bed {
