@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::api::{ChangeStatus, MetricStatus, PodCounts, StartUpStatus};
     use crate::cluster::identity::timestamp;
-    use crate::cluster::status::quantity;
+    use crate::control::spelled;
 
     const START: Time = Time::from_seconds(1_790_000_000);
 
@@ -375,10 +375,10 @@ mod tests {
             for (at, (rps, p99, age)) in noise.into_iter().enumerate() {
                 let next = but(|next| {
                     let value = 3600.0 * (1.0 + rps);
-                    next.metrics[0].value = Some(quantity(value));
+                    next.metrics[0].value = Some(spelled(value));
                     next.metrics[0].need = Some(crate::number::ceil_count(value / 90.0));
                     next.metrics[0].age_seconds = Some(age);
-                    next.metrics[1].value = Some(quantity(0.212 * (1.0 + p99)));
+                    next.metrics[1].value = Some(spelled(0.212 * (1.0 + p99)));
                 });
                 let now = after(15 * u64::try_from(at).unwrap());
                 prop_assert_eq!(written.occasion(&next, false, now), None);
