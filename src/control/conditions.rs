@@ -174,7 +174,7 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
     let message = match (&outcome.limited_by, outcome.limited) {
         (Some(limit), _) => format!(
-            "needs {}, held at {} by {}: {} replicas are unmet",
+            "needs {}, held at {} by {}: {} more would be needed",
             outcome.need.unwrap_or(outcome.replicas),
             outcome.replicas,
             limit.in_words(),
