@@ -6,9 +6,13 @@
 pub mod api;
 pub mod capacity;
 pub mod ceiling;
+pub mod cli;
+pub mod cluster;
 pub mod control;
 pub mod number;
+pub mod operator;
 pub mod prometheus;
 pub mod signal;
 pub mod simulate;
+pub mod telemetry;
 pub mod time;

@@ -1,9 +1,13 @@
 //! The command line.
 
-fn main() {
-    for definition in plimsoll::api::definitions() {
-        if let Ok(yaml) = plimsoll::api::definition_yaml(&definition) {
-            print!("{yaml}");
-        }
-    }
+use std::process::ExitCode;
+
+use clap::Parser;
+use plimsoll::cli::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // One provider for all of TLS; a second one would make both refuse to choose. It fails only if there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    arguments.execute()
 }

@@ -1,0 +1,43 @@
+//! The command line.
+
+mod crd;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Scales workloads with their load, and never past what stands behind them can carry.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator
+    Run(run::Run),
+    /// Print the custom resource definitions as YAML
+    Crd(crd::Crd),
+}
+
+impl Arguments {
+    /// Does what the arguments ask for. What goes wrong is said on stderr in one sentence, and the exit code is 1.
+    pub fn execute(self) -> ExitCode {
+        let done = match self.command {
+            Command::Run(run) => run.execute(),
+            Command::Crd(crd) => crd.execute(),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                // Nobody may be listening any more, and then there is nobody to tell.
+                let _ =
+                    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("plimsoll: {fault}\n"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `plimsoll run`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::operator::{Options, run};
+use crate::prometheus::{self, Servers};
+use crate::telemetry::{LogFormat, init_logs};
+
+/// Time to make a connection to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Silence on a connection that ends it: longer than any watch lasts, so that only dead connections are silent so long.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How to run the operator.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("servers").required(true))]
+pub(super) struct Run {
+    /// Configuration file that names the Prometheus servers
+    #[arg(long, value_name = "FILE", group = "servers", env = "PLIMSOLL_CONFIG")]
+    config: Option<PathBuf>,
+    /// The one Prometheus server, called main, instead of a configuration
+    #[arg(long, value_name = "URL", group = "servers", env = "PLIMSOLL_PROMETHEUS_URL")]
+    prometheus_url: Option<String>,
+    /// Kubeconfig to use; default: KUBECONFIG, ~/.kube/config, or the pod's service account
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig to use; default: its current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Look only at this namespace; may be given several times. Default: the whole cluster
+    #[arg(long = "namespace", short = 'n', value_name = "NAME", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Where /healthz, /readyz and /metrics are served; write 0.0.0.0:8080 to be reached from outside
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Record every observation and decision into this directory, one file a policy
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+    /// error, warn, info, debug, trace, or a filter such as plimsoll=debug; default: RUST_LOG, else info
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> Result<(), String> {
+        init_logs(self.log_format, self.log_level.as_deref()).map_err(|error| error.to_string())?;
+        let runtime =
+            tokio::runtime::Runtime::new().map_err(|error| format!("no runtime can be started: {error}"))?;
+        let result = runtime.block_on(self.operate());
+        // What still runs has been given its time.
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn operate(self) -> Result<(), String> {
+        let (mut terminate, mut interrupt) =
+            (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
+        let servers = Servers::new(self.servers()?).map_err(|error| error.to_string())?;
+        let client = self.client().await?;
+        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
+            format!("cannot listen on {}: {error}; choose another address with --listen", self.listen)
+        })?;
+        let options = Options {
+            namespaces: self.namespaces,
+            listener: Some(listener),
+            record: self.record,
+            instance: std::env::var("POD_NAME")
+                .or_else(|_| std::env::var("HOSTNAME"))
+                .unwrap_or_else(|_| "plimsoll".to_owned()),
+            ..Options::new(Arc::new(servers))
+        };
+        let stop = CancellationToken::new();
+        let mut operator = std::pin::pin!(run(client, options, stop.clone()));
+        for last in [false, true] {
+            tokio::select! {
+                ended = &mut operator => return ended.map_err(|error| error.to_string()),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if last {
+                return Err(
+                    "stopped at once by a second signal; writes under way may have been cut off".to_owned()
+                );
+            }
+            stop.cancel();
+        }
+        Ok(())
+    }
+
+    fn servers(&self) -> Result<prometheus::Config, String> {
+        match (&self.config, &self.prometheus_url) {
+            (Some(path), _) => prometheus::Config::read(path).map_err(|error| error.to_string()),
+            (None, Some(url)) => Ok(prometheus::Config::single(url)),
+            (None, None) => {
+                Err("no Prometheus server is named: write --config FILE or --prometheus-url URL".to_owned())
+            }
+        }
+    }
+
+    async fn client(&self) -> Result<Client, String> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let mut config = match &self.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(|error| cannot_use(&path.display().to_string(), &error))?;
+                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| cannot_use(&path.display().to_string(), &error))?
+            }
+            None if self.context.is_some() => {
+                Config::from_kubeconfig(&options).await.map_err(|error| cannot_use("the kubeconfig", &error))?
+            }
+            None => Config::infer().await.map_err(|error| {
+                format!("found neither a kubeconfig nor a pod's service account: write --kubeconfig FILE ({error})")
+            })?,
+        };
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(READ_TIMEOUT);
+        config.reset_reader_on_write = true;
+        // An evaluation tries again by itself, with fresh eyes.
+        config.default_retry = false;
+        let server = config.cluster_url.to_string();
+        tracing::info!(server, "the API server");
+        Client::try_from(config).map_err(|error| format!("no client for {server} can be made: {error}"))
+    }
+}
+
+fn cannot_use(what: &str, error: &dyn std::fmt::Display) -> String {
+    format!("{what} cannot be used: {error}")
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+}

@@ -1,0 +1,35 @@
+//! The only room that speaks to Kubernetes: what is there, what is asked of it, and what is told about it. It decides
+//! nothing.
+
+mod call;
+mod departed;
+mod event;
+mod identity;
+mod index;
+mod overrides;
+mod pod;
+mod policy;
+mod preflight;
+mod scale;
+mod selector;
+mod status;
+mod status_rule;
+mod status_write;
+mod view;
+mod watch;
+mod watched;
+mod workload;
+
+pub use call::{ApiError, ApiErrorKind, Call, DEADLINE};
+pub use event::{Events, Notice, Publisher};
+pub use identity::{PolicyKey, TargetKey, Uid, hash, moment, timestamp};
+pub use index::{Found, Index};
+pub use overrides::{EMERGENCY_MAX, FREEZE, overrides};
+pub use policy::PolicyRecord;
+pub use preflight::{Preflight, preflight};
+pub use scale::{SCALE_MANAGER, ScaleSeen, Scales};
+pub use status::{CHANGES, Report, change, invalid_status};
+pub use status_rule::{Occasion, Written};
+pub use status_write::{STATUS_MANAGER, write_status};
+pub use view::{View, Viewer};
+pub use watch::{WatchHealth, Watches};

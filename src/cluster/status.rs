@@ -1,0 +1,226 @@
+//! A decision as status shows it.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+
+use super::identity::timestamp;
+use crate::api::{
+    CeilingStatus, ChangeStatus, DecisionStatus, MetricStatus, PodCounts, ScalingPolicyStatus, StartUpStatus,
+    StepStatus,
+};
+use crate::control::{CeilingReport, Condition, Decision, SignalReport, StartUp, Step};
+use crate::time::Time;
+
+/// Changes of the count that status remembers.
+pub const CHANGES: usize = 10;
+/// The longest message of a condition that Kubernetes takes, in bytes.
+const LONGEST_MESSAGE: usize = 32_768;
+/// The most that the steps of a decision may take, in bytes.
+const LONGEST_STEPS: usize = 8_192;
+
+/// What status is made of.
+pub struct Report<'a> {
+    /// The decision.
+    pub decision: &'a Decision,
+    /// The conditions to show: the decision's, unless acting on it failed.
+    pub conditions: &'a [Condition],
+    /// The generation that was decided on.
+    pub generation: i64,
+    /// Replicas asked of the workload, a write just made included.
+    pub current: Option<u32>,
+    /// The changes made so far, newest first.
+    pub changes: &'a VecDeque<ChangeStatus>,
+    /// The conditions as last written.
+    pub before: &'a [meta::Condition],
+}
+
+impl Report<'_> {
+    /// The status as it would be written now.
+    pub fn status(&self) -> ScalingPolicyStatus {
+        let decision = self.decision;
+        let now = timestamp(decision.time);
+        ScalingPolicyStatus {
+            observed_generation: Some(self.generation),
+            conditions: merged(self.conditions, self.before, self.generation, now),
+            current_replicas: self.current,
+            desired_replicas: decision.desired,
+            effective_max_replicas: Some(decision.effective_max),
+            limited_by: decision.limited_by.as_ref().map(ToString::to_string),
+            unmet_replicas: (decision.unmet > 0).then_some(decision.unmet),
+            targets: targets(&decision.signals),
+            as_of: Some(meta::Time(now)),
+            pods: decision.counts.map(|counts| PodCounts {
+                serving: counts.serving,
+                warm: counts.warm,
+                ordered: counts.ordered,
+                failing: counts.failing,
+                terminating: counts.terminating,
+                reachable: counts.reachable,
+            }),
+            metrics: decision.signals.iter().map(metric).collect(),
+            ceilings: decision.ceilings.iter().map(ceiling).collect(),
+            decision: decision.from.map(|from| DecisionStatus {
+                time: meta::Time(now),
+                from,
+                to: decision.write.or(decision.desired).unwrap_or(from),
+                reason: decision.reason.to_string(),
+                message: bounded(&decision.message, LONGEST_STEPS),
+                steps: steps(&decision.steps),
+            }),
+            last_changes: self.changes.iter().take(CHANGES).cloned().collect(),
+            start_up: decision.start_up.map(start_up),
+        }
+    }
+}
+
+/// The status of a policy that cannot be evaluated.
+pub fn invalid_status(
+    conditions: &[Condition],
+    before: &[meta::Condition],
+    generation: i64,
+    changes: &VecDeque<ChangeStatus>,
+    now: Time,
+) -> ScalingPolicyStatus {
+    let now = timestamp(now);
+    ScalingPolicyStatus {
+        observed_generation: Some(generation),
+        conditions: merged(conditions, before, generation, now),
+        as_of: Some(meta::Time(now)),
+        last_changes: changes.iter().take(CHANGES).cloned().collect(),
+        ..ScalingPolicyStatus::default()
+    }
+}
+
+/// Conditions sorted by type. The transition time moves only when the status flips.
+pub fn merged(
+    conditions: &[Condition],
+    before: &[meta::Condition],
+    generation: i64,
+    now: Timestamp,
+) -> Vec<meta::Condition> {
+    let mut merged: Vec<_> = conditions
+        .iter()
+        .map(|condition| {
+            let (kind, status) = (format!("{:?}", condition.kind), format!("{:?}", condition.status));
+            let same = before.iter().find(|before| before.type_ == kind && before.status == status);
+            meta::Condition {
+                last_transition_time: same
+                    .map_or(meta::Time(now), |before| before.last_transition_time.clone()),
+                message: bounded(&condition.message, LONGEST_MESSAGE),
+                observed_generation: Some(generation),
+                reason: condition.reason.to_string(),
+                status,
+                type_: kind,
+            }
+        })
+        .collect();
+    merged.sort_by(|left, right| left.type_.cmp(&right.type_));
+    merged
+}
+
+/// `rps 84/90 each, p99 212m/300m`; `?` for a signal that is not fit to use.
+fn targets(signals: &[SignalReport]) -> Option<String> {
+    let texts: Vec<_> = signals.iter().map(|signal| signal.text.as_str()).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
+fn metric(signal: &SignalReport) -> MetricStatus {
+    MetricStatus {
+        name: signal.name.clone(),
+        state: format!("{:?}", signal.state),
+        value: signal.value.map(quantity),
+        target: quantity(signal.target),
+        need: signal.need,
+        age_seconds: signal.age.map(|age| age.rounded_seconds()),
+        message: (!signal.message.is_empty()).then(|| bounded(&signal.message, 1024)),
+    }
+}
+
+fn ceiling(ceiling: &CeilingReport) -> CeilingStatus {
+    CeilingStatus {
+        name: ceiling.limit.to_string(),
+        replicas: ceiling.replicas,
+        growth_limit: ceiling.growth_limit,
+        enforcement: format!("{:?}", ceiling.enforcement),
+        reason: bounded(&ceiling.message, 1024),
+    }
+}
+
+fn start_up(start_up: StartUp) -> StartUpStatus {
+    StartUpStatus {
+        p50_seconds: start_up.p50.rounded_seconds(),
+        p90_seconds: start_up.p90.rounded_seconds(),
+        samples: start_up.samples,
+    }
+}
+
+fn steps(steps: &[Step]) -> Vec<StepStatus> {
+    let mut left = LONGEST_STEPS;
+    steps
+        .iter()
+        .map_while(|step| {
+            let step = StepStatus {
+                step: format!("{:?}", step.step),
+                before: step.before,
+                after: step.after,
+                reason: step.reason.to_string(),
+                message: bounded(&step.message, 1024),
+            };
+            // The fields' names and numbers beside the texts.
+            left = left.checked_sub(step.step.len() + step.reason.len() + step.message.len() + 80)?;
+            Some(step)
+        })
+        .collect()
+}
+
+/// A number as people read it and `resource.Quantity` parses it, to three digits: `84.2`, `212m`, `15.3k`.
+pub fn quantity(value: f64) -> String {
+    let magnitude = value.abs();
+    let (scale, suffix) = match magnitude {
+        _ if value == 0.0 => return "0".to_owned(),
+        1e-9..1e-6 => (1e9, "n"),
+        1e-6..1e-3 => (1e6, "u"),
+        1e-3..1.0 => (1e3, "m"),
+        1e15.. => (1e-15, "P"),
+        1e12.. => (1e-12, "T"),
+        1e9.. => (1e-9, "G"),
+        1e6.. => (1e-6, "M"),
+        1e4.. => (1e-3, "k"),
+        1.0..1e4 => (1.0, ""),
+        _ if magnitude < 1e-9 => return "0".to_owned(),
+        _ => return value.to_string(),
+    };
+    let scaled = value * scale;
+    let decimals = match scaled.abs() {
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
+    };
+    let text = format!("{scaled:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{suffix}")
+}
+
+/// The beginning of a text, of at most so many bytes.
+pub(super) fn bounded(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    const MARK: &str = "…";
+    let fits = text.char_indices().map(|(at, sign)| at + sign.len_utf8());
+    let end = fits.take_while(|end| end + MARK.len() <= longest).last().unwrap_or(0);
+    format!("{}{MARK}", text.get(..end).unwrap_or_default())
+}
+
+/// A change of the count as status remembers it.
+pub fn change(decision: &Decision, from: u32, to: u32) -> ChangeStatus {
+    ChangeStatus {
+        time: meta::Time(timestamp(decision.time)),
+        from,
+        to,
+        limited_by: decision.limited_by.as_ref().map(ToString::to_string),
+        reason: decision.reason.to_string(),
+    }
+}

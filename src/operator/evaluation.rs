@@ -1,0 +1,209 @@
+//! One evaluation: observe, decide, act, report.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use super::record::{RECORD_VERSION, Recalled, Record};
+use super::report::Acted;
+use super::task::PolicyTask;
+use crate::api::{ChangeStatus, Coverage, ScalingPolicySpec};
+use crate::cluster::{ApiErrorKind, PolicyRecord, View, moment};
+use crate::control::{Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
+use crate::prometheus::Evaluation;
+use crate::signal::Reading;
+use crate::time::{Span, Time};
+
+/// Ages are asked at every so many evaluations; in between they are known well enough.
+const AGE_EVERY: u64 = 4;
+/// How often a decision is made anew when the workload changed while it was made.
+const ATTEMPTS: u32 = 3;
+
+/// A decision and what became of it.
+pub(super) struct Evaluated {
+    pub policy: Arc<Policy>,
+    pub decision: Decision,
+    pub acted: Acted,
+}
+
+impl PolicyTask {
+    /// Evaluates the policy once. Tells whether a write failed that may succeed in a moment.
+    pub(super) async fn evaluate(&mut self, record: &PolicyRecord) -> bool {
+        let policy = match self.compiled(record) {
+            Ok(policy) => policy,
+            Err(fault) => {
+                let context = self.context.clone();
+                let _writing = context.writers.acquire().await;
+                self.report_invalid(record, &fault).await;
+                return false;
+            }
+        };
+        let Ok(spec) = &record.spec else { return false };
+        let now = self.context.clock.now();
+        let gone = self.gone.clone();
+        let readings = tokio::select! {
+            () = gone.cancelled() => return false,
+            readings = self.readings(record, spec, now) => readings,
+        };
+        // The semaphore is never closed; without a permit the writes would only be less bounded.
+        let context = self.context.clone();
+        let _writing = context.writers.acquire().await;
+        if gone.is_cancelled() {
+            return false;
+        }
+        let evaluated = self.decide_and_act(record, spec, &policy, readings).await;
+        self.context.metrics.decided(evaluated.decision.reason);
+        let again = matches!(&evaluated.acted, Acted::Failed(error) if error.kind.passes());
+        self.report(record, evaluated).await;
+        again
+    }
+
+    fn compiled(&mut self, record: &PolicyRecord) -> Result<Arc<Policy>, String> {
+        if let Some((generation, compiled)) = &self.state.compiled
+            && *generation == record.generation
+        {
+            return compiled.clone();
+        }
+        let compiled = match &record.spec {
+            Ok(spec) => Policy::compile(spec).map(Arc::new).map_err(|error| error.to_string()),
+            Err(fault) => Err(fault.clone()),
+        };
+        self.state.compiled = Some((record.generation, compiled.clone()));
+        compiled
+    }
+
+    /// Asks for all signals at once.
+    async fn readings(&mut self, record: &PolicyRecord, spec: &ScalingPolicySpec, now: Time) -> Vec<Reading> {
+        let ask_age = self.state.wants_age || self.state.evaluations.is_multiple_of(AGE_EVERY);
+        self.state.evaluations += 1;
+        let questions: Vec<_> = spec
+            .metrics
+            .iter()
+            .map(|metric| Evaluation {
+                query: metric.prometheus.query.clone(),
+                freshness_query: metric.freshness.query.clone(),
+                max_age: Span::from_seconds(metric.freshness.max_age_seconds.into()),
+                coverage: metric.coverage == Coverage::PerPod,
+                ask_age,
+            })
+            .collect();
+        let signals = &self.context.signals;
+        let namespace = &record.key.namespace;
+        let answers = spec.metrics.iter().zip(&questions);
+        join_all(
+            answers.map(|(metric, question)| {
+                signals.evaluate(&metric.prometheus.server, namespace, question, now)
+            }),
+        )
+        .await
+    }
+
+    /// Decides and writes. When the workload changed meanwhile, the decision is dropped with its memory and made anew.
+    async fn decide_and_act(
+        &mut self,
+        record: &PolicyRecord,
+        spec: &ScalingPolicySpec,
+        policy: &Arc<Policy>,
+        readings: Vec<Reading>,
+    ) -> Evaluated {
+        let mut observation = Observation {
+            readings,
+            target: Target::Unseen(TargetFault {
+                kind: TargetFaultKind::Unavailable,
+                message: String::new(),
+            }),
+            overrides: record.overrides.clone(),
+            rivals: self.context.index.rivals(record),
+        };
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            // After a write, or when the watch turned out to be behind, the API server itself is asked.
+            let live = self.state.wrote || attempt > 1;
+            let view = self.view(record, spec, live).await;
+            observation.target = view.target;
+            let now = self.context.clock.now();
+            let (decision, memory) =
+                (self.context.decide)(policy, &observation, self.state.memory.clone(), now);
+            let acted = self.act(record, spec, &decision, view.resource_version.as_deref()).await;
+            if attempt < ATTEMPTS
+                && matches!(&acted, Acted::Failed(error) if error.kind == ApiErrorKind::Conflict)
+            {
+                continue;
+            }
+            self.record_decision(record, spec, &observation, &decision, now);
+            self.state.memory = memory;
+            self.state.first = false;
+            self.state.departures = view.departures;
+            self.state.wrote = acted != Acted::Nothing;
+            self.state.wants_age = decision.wants_age;
+            return Evaluated { policy: policy.clone(), decision, acted };
+        }
+    }
+
+    async fn view(&self, record: &PolicyRecord, spec: &ScalingPolicySpec, live: bool) -> View {
+        let context = &self.context;
+        let told = self.state.departures;
+        let view = context.viewer.view(&context.scales, record, &spec.scale_target_ref, live, told).await;
+        if let Some(error) = &view.error {
+            context.metrics.api_failed("get scale", error.kind);
+        }
+        view
+    }
+
+    async fn act(
+        &self,
+        record: &PolicyRecord,
+        spec: &ScalingPolicySpec,
+        decision: &Decision,
+        version: Option<&str>,
+    ) -> Acted {
+        let (Some(from), Some(to), Some(version)) = (decision.from, decision.write, version) else {
+            return Acted::Nothing;
+        };
+        let target = &spec.scale_target_ref;
+        let written = self
+            .context
+            .scales
+            .write(&target.api_version, &target.kind, &record.key.namespace, &target.name, to, version)
+            .await;
+        self.context.metrics.scale_written(written.as_ref().map(|_| ()).map_err(|error| error.kind));
+        match written {
+            Ok(_) => Acted::Rescaled { from, to },
+            Err(error) => {
+                self.context.metrics.api_failed("patch scale", error.kind);
+                Acted::Failed(error)
+            }
+        }
+    }
+
+    fn record_decision(
+        &self,
+        record: &PolicyRecord,
+        spec: &ScalingPolicySpec,
+        observation: &Observation,
+        decision: &Decision,
+        now: Time,
+    ) {
+        let Some(recorder) = &self.context.recorder else { return };
+        let recalled = |change: &ChangeStatus| Recalled {
+            time: moment(change.time.0),
+            from: change.from,
+            to: change.to,
+        };
+        let recalled = self.state.changes.iter().rev().filter(|_| self.state.first).map(recalled).collect();
+        let line = Record {
+            version: RECORD_VERSION,
+            policy: record.key.to_string(),
+            first: self.state.first,
+            recalled,
+            now,
+            spec: spec.clone(),
+            observation: observation.clone(),
+            decision: decision.clone(),
+        };
+        if !recorder.record(&record.key, &line) {
+            self.context.metrics.unrecorded();
+        }
+    }
+}

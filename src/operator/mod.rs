@@ -1,0 +1,19 @@
+//! The loop that joins the rooms: observe, decide, act, report. It decides nothing itself.
+
+mod clock;
+mod evaluation;
+mod notices;
+mod options;
+mod record;
+mod report;
+mod run;
+mod schedule;
+mod signals;
+mod supervisor;
+mod task;
+
+pub use clock::Clock;
+pub use options::Options;
+pub use record::{RECORD_VERSION, Recalled, Record, Recorder};
+pub use run::{RunError, run};
+pub use signals::Signals;

@@ -1,0 +1,167 @@
+//! An operator's life: look, wait until all is there, work, stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::options::Options;
+use super::record::Recorder;
+use super::supervisor::Supervisor;
+use super::task::Context;
+use crate::cluster::{
+    ApiError, ApiErrorKind, Events, Index, Preflight, Publisher, Scales, Viewer, WatchHealth, Watches,
+    preflight,
+};
+use crate::control::decide;
+use crate::telemetry::{Health, Metrics, serve};
+
+/// Evaluations that may speak to the API server at once.
+const CONCURRENT_WRITERS: usize = 32;
+/// How long writes under way may take once the operator stops.
+const GRACE: Duration = Duration::from_secs(15);
+/// The longest wait between two looks for the custom resource definition.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Why an operator cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The API server cannot be reached or does not answer.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(ApiError),
+    /// The API server refuses what the operator needs.
+    #[error("{0}")]
+    Refused(ApiError),
+    /// Decisions cannot be recorded.
+    #[error("decisions cannot be recorded: {0}")]
+    Record(io::Error),
+    /// A watch ended, which is a defect.
+    #[error("a watch ended unexpectedly: this is a defect of the operator; its log tells more")]
+    WatchEnded,
+}
+
+/// Runs an operator until `stop` is cancelled; then writes under way may end, within a bound.
+pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<(), RunError> {
+    let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
+    let signals = options.signals.clone();
+    metrics.publish_queries(move || signals.statistics());
+    let mut beside = JoinSet::new();
+    let last = CancellationToken::new();
+    let _last = last.clone().drop_guard();
+    if let Some(listener) = options.listener {
+        beside.spawn(serve(listener, health.clone(), metrics.clone(), last));
+    }
+    let recorder = options.record.as_deref().map(Recorder::start).transpose().map_err(RunError::Record)?;
+    let autoscalers = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        ready = ready(&client, &options.namespaces, &health) => ready?,
+    };
+
+    let (changes, changed) = unbounded_channel();
+    let index = Arc::new(Index::new(changes.clone()));
+    let mut watches =
+        Watches::start(&client, &options.namespaces, autoscalers, &index, &options.clock, &metrics);
+    let watching = watches.health();
+    health.watching(watching.clone());
+    let (events, publisher) = Events::new(client.clone());
+    let publishing = tokio::spawn(publish(publisher, metrics.clone()));
+    let context = Arc::new(Context {
+        viewer: Viewer::new(index.clone(), watches.health()),
+        scales: Scales::new(client.clone()),
+        client,
+        index,
+        signals: options.signals,
+        clock: options.clock,
+        metrics,
+        events,
+        recorder,
+        instance: options.instance,
+        writers: Semaphore::new(CONCURRENT_WRITERS),
+        origin: Instant::now(),
+        decide,
+        stop: stop.clone(),
+    });
+    let mut supervisor = Supervisor::new(context, health.clone(), changes, changed);
+    let result = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        () = watches.ended() => Err(RunError::WatchEnded),
+        () = async {
+            synced(&watching).await;
+            supervisor.work().await;
+        } => Ok(()),
+    };
+    health.stopping();
+    stop.cancel();
+    tracing::info!("stopping: writes under way may end");
+    if timeout(GRACE, supervisor.finish()).await.is_err() {
+        tracing::warn!("stopped before every write had ended");
+    }
+    // With the last task the last way to hand in events is gone, and the publisher ends.
+    let _ = timeout(GRACE, publishing).await;
+    result
+}
+
+async fn synced(watches: &WatchHealth) {
+    let started = Instant::now();
+    let synced = watches.synced();
+    let mut synced = std::pin::pin!(synced);
+    while timeout(Duration::from_secs(10), &mut synced).await.is_err() {
+        let missing = watches.unsynced().join(", ");
+        tracing::info!(missing, waited = started.elapsed().as_secs(), "waiting for the first lists");
+    }
+    tracing::info!("all lists are read");
+}
+
+/// Waits until the API server has everything that is needed. Tells whether HorizontalPodAutoscalers can be seen.
+async fn ready(client: &Client, namespaces: &[String], health: &Health) -> Result<bool, RunError> {
+    let mut wait = Duration::from_secs(1);
+    loop {
+        health.tick();
+        match preflight(client, namespaces).await {
+            Ok(Preflight::Ready(None)) => return Ok(true),
+            Ok(Preflight::Ready(Some(error))) => {
+                tracing::warn!(
+                    %error,
+                    "HorizontalPodAutoscalers cannot be seen, so a policy does not notice one on the same workload; \
+                     after a change of the role restart the operator"
+                );
+                return Ok(false);
+            }
+            Ok(Preflight::NotInstalled) => {
+                let remedy = "install it with: plimsoll crd | kubectl apply --server-side -f -";
+                tracing::warn!(
+                    remedy,
+                    "the custom resource definition scalingpolicies.plimsoll.dev is not installed"
+                );
+                health.wait_for(format!("the custom resource definition: {remedy}"));
+                sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Err(error) => {
+                return Err(match error.kind {
+                    ApiErrorKind::Forbidden | ApiErrorKind::Unauthorized | ApiErrorKind::Refused => {
+                        RunError::Refused(error)
+                    }
+                    _ => RunError::Unreachable(error),
+                });
+            }
+        }
+    }
+}
+
+/// Publishes events. What cannot be published is only logged: nothing depends on it.
+async fn publish(publisher: Publisher, metrics: Arc<Metrics>) {
+    let told = |published: Result<(), ApiError>| {
+        metrics.event_published(published.as_ref().map(|()| ()).map_err(|error| error.kind));
+        if let Err(error) = published {
+            tracing::warn!(%error, "an event was not published");
+        }
+    };
+    publisher.run(told).await;
+}

@@ -1,0 +1,154 @@
+//! One policy's task: evaluate, wait, evaluate.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::notices::Budget;
+use super::record::Recorder;
+use super::schedule::Schedule;
+use super::signals::Signals;
+use crate::api::ChangeStatus;
+use crate::cluster::{Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, moment};
+use crate::control::{Decision, Memory, Observation, Policy};
+use crate::telemetry::Metrics;
+use crate::time::Time;
+
+/// The interval of a policy whose own cannot be read.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// What decides.
+pub(super) type Decide = fn(&Policy, &Observation, Memory, Time) -> (Decision, Memory);
+
+/// What every task uses.
+pub(super) struct Context {
+    pub client: Client,
+    pub index: Arc<Index>,
+    pub viewer: Viewer,
+    pub scales: Scales,
+    pub signals: Arc<dyn Signals>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub events: Events,
+    pub recorder: Option<Recorder>,
+    pub instance: String,
+    /// Held while speaking to the API server, never while a metrics server is asked.
+    pub writers: Semaphore,
+    pub origin: Instant,
+    pub decide: Decide,
+    pub stop: CancellationToken,
+}
+
+/// When a task evaluates first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Now: the policy is new.
+    AtOnce,
+    /// At the policy's own point in the interval: the operator is new.
+    OnGrid,
+}
+
+/// One policy's task.
+pub(super) struct PolicyTask {
+    pub context: Arc<Context>,
+    key: PolicyKey,
+    uid: Uid,
+    edited: Arc<Notify>,
+    pub gone: CancellationToken,
+    schedule: Schedule,
+    pub state: State,
+}
+
+/// What is remembered from one evaluation to the next.
+pub(super) struct State {
+    pub memory: Memory,
+    /// Nothing has been decided yet.
+    pub first: bool,
+    /// The policy of a generation, as compiled.
+    pub compiled: Option<(i64, Result<Arc<Policy>, String>)>,
+    pub evaluations: u64,
+    /// The last decision waits for an age.
+    pub wants_age: bool,
+    /// A write was tried, so the watch may be behind.
+    pub wrote: bool,
+    /// Departures told so far.
+    pub departures: u64,
+    /// Changes made, newest first.
+    pub changes: VecDeque<ChangeStatus>,
+    pub written: Written,
+    pub budget: Budget,
+}
+
+impl PolicyTask {
+    pub(super) fn new(
+        context: Arc<Context>,
+        record: &PolicyRecord,
+        edited: Arc<Notify>,
+        gone: CancellationToken,
+    ) -> Self {
+        let status = context.index.take_status(&record.key).map(|status| *status);
+        let changes: VecDeque<_> =
+            status.iter().flat_map(|status| status.last_changes.iter().cloned()).collect();
+        let mut memory = Memory::default();
+        for change in changes.iter().rev() {
+            memory.recall_change(change.from, change.to, moment(change.time.0));
+        }
+        let state = State {
+            memory,
+            first: true,
+            compiled: None,
+            evaluations: 0,
+            wants_age: false,
+            wrote: false,
+            departures: 0,
+            changes,
+            written: Written::found(status),
+            budget: Budget::default(),
+        };
+        let schedule = Schedule::new(context.origin, record.uid);
+        Self { context, key: record.key.clone(), uid: record.uid, edited, gone, schedule, state }
+    }
+
+    /// Evaluates at the policy's interval until the policy goes or the operator stops.
+    pub(super) async fn run(mut self, begin: Begin) {
+        let mut due = Instant::now();
+        if begin == Begin::OnGrid
+            && let Some(record) = self.record()
+        {
+            due = self.schedule.first(interval(&record), due);
+        }
+        loop {
+            tokio::select! {
+                () = self.gone.cancelled() => return,
+                () = sleep_until(due) => {}
+                () = self.edited.notified() => due = Instant::now(),
+            }
+            let Some(record) = self.record() else { return };
+            let begun = Instant::now();
+            let again = self.evaluate(&record).await;
+            if self.gone.is_cancelled() {
+                return;
+            }
+            self.context.metrics.evaluated(begun.elapsed(), begun - due);
+            due = self.schedule.next(interval(&record), Instant::now(), again);
+        }
+    }
+
+    /// The policy as it is now; none if it went.
+    fn record(&self) -> Option<Arc<PolicyRecord>> {
+        self.context.index.policy(&self.key).filter(|record| record.uid == self.uid)
+    }
+}
+
+fn interval(record: &PolicyRecord) -> Duration {
+    record
+        .spec
+        .as_ref()
+        .map_or(DEFAULT_INTERVAL, |spec| Duration::from_secs(spec.polling_interval.max(1).into()))
+}

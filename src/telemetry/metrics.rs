@@ -1,0 +1,263 @@
+//! The operator's own metrics.
+
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::metrics::{MetricType, counter::ConstCounter};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::policies::{Policies, PolicyFigures};
+use crate::cluster::{ApiErrorKind, PolicyKey};
+use crate::control::Reason;
+use crate::prometheus::Statistics;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// The operator's own metrics.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    policies: Policies,
+    evaluation_duration: Histogram,
+    evaluation_lag: Histogram,
+    decisions: Family<Labels, Counter>,
+    scale_writes: Family<Labels, Counter>,
+    status_writes: Family<Labels, Counter>,
+    events: Family<Labels, Counter>,
+    api_errors: Family<Labels, Counter>,
+    watch_errors: Family<Labels, Counter>,
+    panics: Counter,
+    unrecorded: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All of them, at zero.
+    pub fn new() -> Self {
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("plimsoll")),
+            policies: Policies::default(),
+            evaluation_duration: Histogram::new([
+                0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+            ]),
+            evaluation_lag: Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
+            decisions: Family::default(),
+            scale_writes: Family::default(),
+            status_writes: Family::default(),
+            events: Family::default(),
+            api_errors: Family::default(),
+            watch_errors: Family::default(),
+            panics: Counter::default(),
+            unrecorded: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
+        registry.register_with_unit(
+            "evaluation_duration",
+            "Time from the start of an evaluation to its last write",
+            Unit::Seconds,
+            self.evaluation_duration.clone(),
+        );
+        registry.register_with_unit(
+            "evaluation_lag",
+            "How late evaluations begin",
+            Unit::Seconds,
+            self.evaluation_lag.clone(),
+        );
+        registry.register("decisions", "Decisions by their reason", self.decisions.clone());
+        registry.register("scale_writes", "Writes of a count by their outcome", self.scale_writes.clone());
+        registry.register(
+            "status_writes",
+            "Writes of status by what called for them, or by how they failed",
+            self.status_writes.clone(),
+        );
+        registry.register("events", "Kubernetes events by their outcome", self.events.clone());
+        registry.register(
+            "api_request_errors",
+            "Requests to the API server that failed",
+            self.api_errors.clone(),
+        );
+        registry.register(
+            "watch_errors",
+            "Watches that broke off or could not begin",
+            self.watch_errors.clone(),
+        );
+        registry.register(
+            "evaluation_panics",
+            "Evaluations that ended in a defect of the operator",
+            self.panics.clone(),
+        );
+        registry.register(
+            "unrecorded_decisions",
+            "Decisions that could not be recorded",
+            self.unrecorded.clone(),
+        );
+        registry.register_collector(Box::new(self.policies.clone()));
+    }
+
+    /// Publishes what the Prometheus room counts.
+    pub fn publish_queries(&self, statistics: impl Fn() -> Statistics + Send + Sync + 'static) {
+        let collector = Queries(Box::new(statistics));
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(collector));
+    }
+
+    /// All metrics as OpenMetrics text.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+
+    /// An evaluation took so long, and began so late.
+    pub fn evaluated(&self, took: Duration, late: Duration) {
+        self.evaluation_duration.observe(took.as_secs_f64());
+        self.evaluation_lag.observe(late.as_secs_f64());
+    }
+
+    /// A decision was taken for this reason.
+    pub fn decided(&self, reason: Reason) {
+        count(&self.decisions, vec![("reason", reason.to_string())]);
+    }
+
+    /// A count was written, or not.
+    pub fn scale_written(&self, result: Result<(), ApiErrorKind>) {
+        count(&self.scale_writes, vec![("outcome", outcome(result))]);
+    }
+
+    /// Status was written for this reason, or not.
+    pub fn status_written(&self, result: Result<&str, ApiErrorKind>) {
+        let outcome = result.map_or_else(|kind| kind.label().to_owned(), str::to_owned);
+        count(&self.status_writes, vec![("outcome", outcome)]);
+    }
+
+    /// An event was published, or not.
+    pub fn event_published(&self, result: Result<(), ApiErrorKind>) {
+        count(&self.events, vec![("outcome", outcome(result))]);
+    }
+
+    /// An event was dropped, since too many wait.
+    pub fn event_dropped(&self) {
+        count(&self.events, vec![("outcome", "dropped".to_owned())]);
+    }
+
+    /// A request to the API server failed.
+    pub fn api_failed(&self, request: &'static str, kind: ApiErrorKind) {
+        count(&self.api_errors, vec![("request", request.to_owned()), ("reason", kind.label().to_owned())]);
+    }
+
+    /// A watch broke off or could not begin.
+    pub fn watch_failed(&self, resource: &str, kind: ApiErrorKind) {
+        count(
+            &self.watch_errors,
+            vec![("resource", resource.to_owned()), ("reason", kind.label().to_owned())],
+        );
+    }
+
+    /// An evaluation ended in a defect.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A decision could not be recorded.
+    pub fn unrecorded(&self) {
+        self.unrecorded.inc();
+    }
+
+    /// Shows a policy's figures.
+    pub fn show(&self, policy: &PolicyKey, figures: PolicyFigures) {
+        self.policies.set(policy, figures);
+    }
+
+    /// Shows a policy's figures no longer.
+    pub fn forget(&self, policy: &PolicyKey) {
+        self.policies.remove(policy);
+    }
+}
+
+fn count(family: &Family<Labels, Counter>, labels: Labels) {
+    family.get_or_create_owned(&labels).inc();
+}
+
+fn outcome(result: Result<(), ApiErrorKind>) -> String {
+    result.map_or_else(ApiErrorKind::label, |()| "ok").to_owned()
+}
+
+/// What the Prometheus room counts.
+struct Queries(Box<dyn Fn() -> Statistics + Send + Sync>);
+
+impl fmt::Debug for Queries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Queries")
+    }
+}
+
+impl Collector for Queries {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        static SECONDS: OnceLock<Unit> = OnceLock::new();
+        let servers = (self.0)().servers;
+        let counters = |encoder: &mut DescriptorEncoder<'_>,
+                        name: &str,
+                        help: &str,
+                        unit: Option<&'static Unit>,
+                        value: &dyn Fn(&crate::prometheus::ServerStatistics) -> f64| {
+            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+            for (server, statistics) in &servers {
+                let labels = [("server", server.as_str())];
+                use prometheus_client::encoding::EncodeMetric;
+                ConstCounter::new(value(statistics)).encode(family.encode_family(&labels)?)?;
+            }
+            Ok::<(), fmt::Error>(())
+        };
+        let real = crate::number::from_u64;
+        counters(&mut encoder, "prometheus_requests", "Questions put to a Prometheus server", None, &|of| {
+            real(of.requests)
+        })?;
+        counters(
+            &mut encoder,
+            "prometheus_coalesced",
+            "Questions answered by the answer to an identical one",
+            None,
+            &|of| real(of.coalesced),
+        )?;
+        let unit = SECONDS.get_or_init(|| Unit::Seconds);
+        counters(
+            &mut encoder,
+            "prometheus_request_duration",
+            "Time that ended questions took together",
+            Some(unit),
+            &|of| of.latency_sum.seconds(),
+        )?;
+        let mut family = encoder.encode_descriptor(
+            "prometheus_failures",
+            "Questions that brought no answer",
+            None,
+            MetricType::Counter,
+        )?;
+        for (server, statistics) in &servers {
+            for (kind, failures) in &statistics.failures {
+                use prometheus_client::encoding::EncodeMetric;
+                let labels = [("server", server.as_str()), ("reason", kind.name())];
+                ConstCounter::new(*failures).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}

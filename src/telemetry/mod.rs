@@ -1,0 +1,13 @@
+//! What the operator tells about itself: logs, metrics, and whether it is well.
+
+mod health;
+mod logs;
+mod metrics;
+mod policies;
+mod server;
+
+pub use health::Health;
+pub use logs::{LogFormat, LogsError, init_logs};
+pub use metrics::Metrics;
+pub use policies::PolicyFigures;
+pub use server::serve;

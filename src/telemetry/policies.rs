@@ -1,0 +1,169 @@
+//! Each policy's figures, as last decided: read at every scrape, gone with the policy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use crate::cluster::PolicyKey;
+use crate::control::{Decision, Policy};
+use crate::number::from_count;
+use crate::signal::SignalState;
+
+/// What is shown of one policy.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyFigures {
+    /// By metric and further labels.
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, Debug)]
+struct Sample {
+    metric: usize,
+    label: Option<String>,
+    value: f64,
+}
+
+struct Description {
+    name: &'static str,
+    help: &'static str,
+    /// The label beside namespace and policy.
+    label: Option<&'static str>,
+}
+
+const fn describe(name: &'static str, label: Option<&'static str>, help: &'static str) -> Description {
+    Description { name, help, label }
+}
+
+const CURRENT: usize = 0;
+const DESIRED: usize = 1;
+const NEEDED: usize = 2;
+const MIN: usize = 3;
+const MAX: usize = 4;
+const EFFECTIVE_MAX: usize = 5;
+const UNMET: usize = 6;
+const LIMITED: usize = 7;
+const PODS: usize = 8;
+const SIGNAL_VALUE: usize = 9;
+const SIGNAL_TARGET: usize = 10;
+const SIGNAL_NEED: usize = 11;
+const SIGNAL_AGE: usize = 12;
+const SIGNAL_FIT: usize = 13;
+const CEILING: usize = 14;
+const GROWTH_LIMIT: usize = 15;
+
+const DESCRIPTIONS: [Description; 16] = [
+    describe("replicas", None, "Replicas asked of the workload, from its spec"),
+    describe("desired_replicas", None, "Replicas that the policy wants"),
+    describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
+    describe("min_replicas", None, "minReplicas of the policy"),
+    describe("max_replicas", None, "maxReplicas of the policy"),
+    describe(
+        "effective_max_replicas",
+        None,
+        "The most replicas that maxReplicas and all enforced ceilings allow",
+    ),
+    describe("unmet_replicas", None, "Replicas needed beyond what the limits allow"),
+    describe("limited", Some("limit"), "1 for the limit that holds the count below the need"),
+    describe("pods", Some("state"), "Pods of the workload by state; a pod can be in several"),
+    describe("signal_value", Some("signal"), "Value of a signal in its query's own unit"),
+    describe("signal_target", Some("signal"), "Target of a signal in its query's own unit"),
+    describe("signal_needed_replicas", Some("signal"), "Replicas that one signal alone asks for"),
+    describe("signal_age_seconds", Some("signal"), "Age of the newest sample behind a signal"),
+    describe("signal_fit", Some("signal"), "1 if a signal is fit to use, else 0"),
+    describe("ceiling_replicas", Some("limit"), "A ceiling in replicas"),
+    describe(
+        "ceiling_growth_limit_replicas",
+        Some("limit"),
+        "What growth may reach now under a ceiling, with pods that still hold connections counted",
+    ),
+];
+
+impl PolicyFigures {
+    /// The figures of a decision; `current` includes a write just made.
+    pub fn new(policy: &Policy, decision: &Decision, current: Option<u32>) -> Self {
+        let mut figures = Self::default();
+        figures.count(CURRENT, None, current);
+        figures.count(DESIRED, None, decision.desired);
+        figures.count(NEEDED, None, decision.need);
+        figures.count(MIN, None, Some(policy.min));
+        figures.count(MAX, None, Some(policy.max));
+        figures.count(EFFECTIVE_MAX, None, Some(decision.effective_max));
+        figures.count(UNMET, None, Some(decision.unmet));
+        if let Some(limit) = &decision.limited_by {
+            figures.count(LIMITED, Some(limit.to_string()), Some(1));
+        }
+        if let Some(counts) = &decision.counts {
+            for (state, count) in [
+                ("serving", counts.serving),
+                ("warm", counts.warm),
+                ("ordered", counts.ordered),
+                ("failing", counts.failing),
+                ("terminating", counts.terminating),
+                ("reachable", counts.reachable),
+            ] {
+                figures.count(PODS, Some(state.to_owned()), Some(count));
+            }
+        }
+        for signal in &decision.signals {
+            let label = || Some(signal.name.clone());
+            figures.real(SIGNAL_VALUE, label(), signal.value);
+            figures.real(SIGNAL_TARGET, label(), Some(signal.target));
+            figures.count(SIGNAL_NEED, label(), signal.need);
+            figures.real(SIGNAL_AGE, label(), signal.age.map(|age| age.seconds()));
+            figures.count(SIGNAL_FIT, label(), Some(u32::from(signal.state == SignalState::Fresh)));
+        }
+        for ceiling in &decision.ceilings {
+            figures.count(CEILING, Some(ceiling.limit.to_string()), ceiling.replicas);
+            figures.count(GROWTH_LIMIT, Some(ceiling.limit.to_string()), ceiling.growth_limit);
+        }
+        figures
+    }
+
+    fn count(&mut self, metric: usize, label: Option<String>, value: Option<u32>) {
+        self.real(metric, label, value.map(from_count));
+    }
+
+    fn real(&mut self, metric: usize, label: Option<String>, value: Option<f64>) {
+        self.samples.extend(value.map(|value| Sample { metric, label, value }));
+    }
+}
+
+/// The figures of all policies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Policies(Arc<Mutex<BTreeMap<PolicyKey, PolicyFigures>>>);
+
+impl Policies {
+    pub(super) fn set(&self, policy: &PolicyKey, figures: PolicyFigures) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(policy.clone(), figures);
+    }
+
+    pub(super) fn remove(&self, policy: &PolicyKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+    }
+}
+
+impl Collector for Policies {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        // Copied, so that a slow scrape never holds up a decision.
+        let policies = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (at, description) in DESCRIPTIONS.iter().enumerate() {
+            let mut family =
+                encoder.encode_descriptor(description.name, description.help, None, MetricType::Gauge)?;
+            for (policy, figures) in &policies {
+                for sample in figures.samples.iter().filter(|sample| sample.metric == at) {
+                    let mut labels =
+                        vec![("namespace", policy.namespace.as_str()), ("policy", policy.name.as_str())];
+                    labels.extend(description.label.zip(sample.label.as_deref()));
+                    family.encode_family(&labels)?.encode_gauge(&sample.value)?;
+                }
+            }
+        }
+        let mut family =
+            encoder.encode_descriptor("policies", "Policies that are evaluated", None, MetricType::Gauge)?;
+        family.encode_gauge(&crate::number::count_of(policies.len()))
+    }
+}
