@@ -57,13 +57,14 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     if let Some(listener) = options.listener {
         beside.spawn(serve(listener, health.clone(), metrics.clone(), last));
     }
-    let recorder = options.record.as_deref().map(Recorder::start).transpose().map_err(RunError::Record)?;
+    let recording = options.record.as_deref().map(Recorder::start).transpose().map_err(RunError::Record)?;
+    let (recorder, writer) = recording.unzip();
     let autoscalers = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         ready = ready(&client, &options.namespaces, &health) => ready?,
     };
 
-    let (changes, changed) = unbounded_channel();
+    let (changes, news) = unbounded_channel();
     let index = Arc::new(Index::new(changes.clone()));
     let mut watches =
         Watches::start(&client, &options.namespaces, autoscalers, &index, &options.clock, &metrics);
@@ -87,7 +88,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         decide,
         stop: stop.clone(),
     });
-    let mut supervisor = Supervisor::new(context, health.clone(), changes, changed);
+    let mut supervisor = Supervisor::new(context, health.clone(), changes, news);
     let result = tokio::select! {
         () = stop.cancelled() => Ok(()),
         () = watches.ended() => Err(RunError::WatchEnded),
@@ -104,6 +105,10 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     }
     // With the last task the last way to hand in events is gone, and the publisher ends.
     let _ = timeout(GRACE, publishing).await;
+    if let Some(writer) = writer {
+        // The same goes for recordings; a disk that hangs is not waited for.
+        let _ = timeout(GRACE, tokio::task::spawn_blocking(|| writer.join())).await;
+    }
     result
 }
 
@@ -158,10 +163,10 @@ async fn ready(client: &Client, namespaces: &[String], health: &Health) -> Resul
 /// Publishes events. What cannot be published is only logged: nothing depends on it.
 async fn publish(publisher: Publisher, metrics: Arc<Metrics>) {
     let told = |published: Result<(), ApiError>| {
-        metrics.event_published(published.as_ref().map(|()| ()).map_err(|error| error.kind));
-        if let Err(error) = published {
+        if let Err(error) = &published {
             tracing::warn!(%error, "an event was not published");
         }
+        metrics.event_published(published.map_err(|error| error.kind));
     };
     publisher.run(told).await;
 }

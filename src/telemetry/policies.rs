@@ -12,6 +12,7 @@ use crate::cluster::PolicyKey;
 use crate::control::{Decision, Policy};
 use crate::number::from_count;
 use crate::signal::SignalState;
+use crate::time::Span;
 
 /// What is shown of one policy.
 #[derive(Clone, Debug, Default)]
@@ -113,13 +114,20 @@ impl PolicyFigures {
             figures.real(SIGNAL_VALUE, label(), signal.value);
             figures.real(SIGNAL_TARGET, label(), Some(signal.target));
             figures.count(SIGNAL_NEED, label(), signal.need);
-            figures.real(SIGNAL_AGE, label(), signal.age.map(|age| age.seconds()));
+            figures.real(SIGNAL_AGE, label(), signal.age.map(Span::seconds));
             figures.count(SIGNAL_FIT, label(), Some(u32::from(signal.state == SignalState::Fresh)));
         }
         for ceiling in &decision.ceilings {
             figures.count(CEILING, Some(ceiling.limit.to_string()), ceiling.replicas);
             figures.count(GROWTH_LIMIT, Some(ceiling.limit.to_string()), ceiling.growth_limit);
         }
+        figures
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_unmet(unmet: u32) -> Self {
+        let mut figures = Self::default();
+        figures.count(UNMET, None, Some(unmet));
         figures
     }
 
