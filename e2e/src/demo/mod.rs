@@ -17,9 +17,15 @@ mod source;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll::api::ScalingPolicy;
 use plimsoll::control::Policy;
+use plimsoll::operator::Clock;
+use plimsoll::prometheus::{Config, Evaluation, Servers};
+use plimsoll::signal::Answer;
+use plimsoll::time::Span;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -40,7 +46,7 @@ use world::World;
 const STEP: Duration = Duration::from_millis(100);
 /// The live view is drawn at every so many steps.
 const DRAW_EVERY: u32 = 2;
-/// Until the operator has decided for the first time, the day does not begin; but not longer than this.
+/// The day begins when everything runs, which must not take longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The demo's own policy.
 pub const POLICY: &str = include_str!("../../../examples/demo/policy.yaml");
@@ -100,25 +106,20 @@ impl From<Failure> for DemoError {
 /// Runs a demo until the day is over or `stop` is cancelled, and prints to stdout.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<Ending, DemoError> {
     crate::real::choose_tls_provider();
-    let (document, policy) = read_policy(&options.policy)?;
+    let Declared { document, policy, question } = Declared::read(&options.policy)?;
     let story = Story::new(options.duration);
     let cluster = Cluster::start(&options.directory, &document, story.pod_times()).await?;
     let mut world = World::new(story.clone(), &cluster)?;
     let source = Source::start(world.exporter().address(), options.without_prometheus).await?;
-    let mut operator = Operator::start(&cluster, &source.url(), &options.directory).await?;
     let mut stage = Stage::new(&story, &cluster, source.name(), &policy);
     let mut ledger = Ledger::new(world.ceiling());
     let mut hpa = Shadow::new(&policy, cluster.asked());
     stage.introduce().iter().for_each(|line| println!("{line}"));
 
-    let stopped = tokio::select! {
-        () = stop.cancelled() => true,
-        begun = begin(&mut operator, &mut world, &cluster) => { begun?; false }
+    let mut operator = tokio::select! {
+        () = stop.cancelled() => return Ok(Ending::Stopped),
+        operator = begin(&source, &question, &mut world, &cluster, &options) => operator?,
     };
-    if stopped {
-        operator.stop().await;
-        return Ok(Ending::Stopped);
-    }
     let mut view = View::open(options.plain, &stop)?;
     let mut ticks = interval(STEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,34 +150,72 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<Ending, De
     Ok(ending)
 }
 
-/// Waits until the operator has evaluated for the first time, while the world stands still at its beginning.
-async fn begin(operator: &mut Operator, world: &mut World, cluster: &Cluster) -> Result<(), DemoError> {
-    let beginning = Instant::now();
+/// Starts the operator once there is something for it to see, and waits until it has seen it. The world stands still
+/// at its beginning.
+async fn begin(
+    source: &Source,
+    question: &Evaluation,
+    world: &mut World,
+    cluster: &Cluster,
+    options: &Options,
+) -> Result<Operator, DemoError> {
+    let own = |error: &str| DemoError::Own(error.to_owned());
+    let servers = Servers::new(Config::single(&source.url())).map_err(|error| own(&error.to_string()))?;
+    let servers = Arc::new(servers);
+    let deadline = Instant::now() + PATIENCE;
     let mut ticks = interval(STEP);
-    loop {
+    while Instant::now() < deadline {
         ticks.tick().await;
         world.stand_still(STEP, cluster);
-        let decided = operator.news()?.iter().any(|record| operator::is_sighted(&record.decision));
-        if decided && cluster.is_settled() {
-            return Ok(());
+        if !cluster.is_settled() {
+            continue;
         }
-        if beginning.elapsed() > PATIENCE {
-            return Err(DemoError::Own("the operator did not decide anything".to_owned()));
+        let reading = servers.evaluate("main", cluster::NAMESPACE, question, Clock::wall().now()).await;
+        if matches!(reading.answer, Answer::Value(value) if value > 0.0) {
+            break;
         }
     }
+    let mut operator = Operator::start(cluster, servers, &options.directory).await?;
+    while Instant::now() < deadline {
+        ticks.tick().await;
+        world.stand_still(STEP, cluster);
+        if operator.news()?.iter().any(|record| operator::is_sighted(&record.decision)) {
+            return Ok(operator);
+        }
+    }
+    Err(own("the policy's metrics yield no values"))
 }
 
-fn read_policy(text: &str) -> Result<(Value, Policy), DemoError> {
-    let refused = |error: &dyn std::fmt::Display| DemoError::Policy(error.to_string());
-    let document: Value = serde_saphyr::from_str(text).map_err(|error| refused(&error))?;
-    let policy: plimsoll::api::ScalingPolicy =
-        serde_json::from_value(document.clone()).map_err(|error| refused(&error))?;
-    let here = (Some(cluster::NAME.to_owned()), Some(cluster::NAMESPACE.to_owned()));
-    if (policy.metadata.name, policy.metadata.namespace) != here {
-        return Err(DemoError::Policy("it must be called checkout and be in namespace shop".to_owned()));
+/// What the policy's author declared.
+struct Declared {
+    document: Value,
+    policy: Policy,
+    /// The first metric's query.
+    question: Evaluation,
+}
+
+impl Declared {
+    fn read(text: &str) -> Result<Self, DemoError> {
+        let refused = |error: &dyn std::fmt::Display| DemoError::Policy(error.to_string());
+        let document: Value = serde_saphyr::from_str(text).map_err(|error| refused(&error))?;
+        let declared: ScalingPolicy =
+            serde_json::from_value(document.clone()).map_err(|error| refused(&error))?;
+        let here = (Some(cluster::NAME.to_owned()), Some(cluster::NAMESPACE.to_owned()));
+        if (declared.metadata.name, declared.metadata.namespace) != here {
+            return Err(refused(&"it must be called checkout and be in namespace shop"));
+        }
+        let policy = Policy::compile(&declared.spec).map_err(|error| refused(&error))?;
+        let query = declared.spec.metrics.first().map(|metric| metric.prometheus.query.clone());
+        let question = Evaluation {
+            query: query.unwrap_or_default(),
+            freshness_query: None,
+            max_age: Span::ZERO,
+            shared_for: Span::ZERO,
+            coverage: false,
+            ask_age: false,
+        };
+        Ok(Self { document, policy, question })
     }
-    let compiled = Policy::compile(&policy.spec).map_err(|error| refused(&error))?;
-    Ok((document, compiled))
 }
 
 fn conclude(ledger: &Ledger, ending: Ending, source: &Source) {

@@ -12,7 +12,7 @@ use plimsoll::control::{
     UpdateStrategy, Workload, decide,
 };
 use plimsoll::operator::{Options, Record, RunError, run};
-use plimsoll::prometheus::{Config, Servers};
+use plimsoll::prometheus::Servers;
 use plimsoll::time::Span;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,15 +34,17 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts the operator on the cluster, with one Prometheus server named `main`.
-    pub async fn start(cluster: &Cluster, prometheus: &str, directory: &Path) -> Result<Self, DemoError> {
-        let servers =
-            Servers::new(Config::single(prometheus)).map_err(|error| DemoError::Own(error.to_string()))?;
+    /// Starts the operator on the cluster.
+    pub async fn start(
+        cluster: &Cluster,
+        servers: Arc<Servers>,
+        directory: &Path,
+    ) -> Result<Self, DemoError> {
         let record = directory.join("decisions");
         let options = Options {
             listener: Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?),
             record: Some(record.clone()),
-            ..Options::new(Arc::new(servers))
+            ..Options::new(servers)
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(run(cluster.client().await?, options, stop.clone()));

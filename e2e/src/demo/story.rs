@@ -60,7 +60,7 @@ impl Chapter {
             Self::Lunch => "lunch: more load than the database has connections for",
             Self::Afternoon => "the afternoon: load falls",
             Self::Outage => "the metric disappears: the exporter drops its series",
-            Self::Spike => "the metric is back, and load jumps",
+            Self::Spike => "a spike: load jumps out of nothing",
             Self::Evening => "the evening: load fades",
         }
     }
