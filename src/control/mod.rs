@@ -1,5 +1,6 @@
 //! The decision: from signals to a count, with its explanation.
 
+mod compile;
 mod conditions;
 mod decide;
 mod decision;

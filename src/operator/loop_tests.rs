@@ -159,7 +159,7 @@ async fn a_write_without_an_answer_is_given_up_and_the_count_is_read_before_the_
 async fn a_slow_metrics_server_delays_only_its_own_policies() {
     let world = world();
     for name in ["slow-1", "slow-2", "slow-3", "slow-4", "slow-5", "slow-6"] {
-        world.told.set(name, 9.0, Duration::from_secs(3600));
+        world.told.set(name, 9.0, Duration::from_hours(1));
         world.put_workload(name);
         world.put_policy(name, 1, &no_more());
     }
@@ -246,7 +246,7 @@ async fn a_missing_workload_is_named() {
 #[tokio::test(start_paused = true)]
 async fn stopping_lets_a_write_under_way_end_and_begins_none() {
     let mut world = World::new(|_| None);
-    world.told.set("slow", 9.0, Duration::from_secs(3600));
+    world.told.set("slow", 9.0, Duration::from_hours(1));
     world.told.set("web", 9.0, Duration::ZERO);
     for name in ["slow", "web"] {
         world.put_workload(name);

@@ -224,12 +224,13 @@ mod tests {
     fn a_file_that_has_grown_large_is_put_aside() {
         let directory = directory();
         let mut files = Files { directory: directory.path().to_owned(), open: HashMap::new() };
-        let line = vec![b'x'; usize::try_from(LARGEST_FILE / 2).unwrap()];
+        let half = LARGEST_FILE >> 1;
+        let line = vec![b'x'; usize::try_from(half).unwrap()];
         for _ in 0..5 {
             files.write(&key(), &line).unwrap();
         }
         let size = |name: &str| fs::metadata(directory.path().join(name)).unwrap().len();
-        assert_eq!((size("shop_web.1.jsonl"), size("shop_web.jsonl")), (LARGEST_FILE, LARGEST_FILE / 2));
+        assert_eq!((size("shop_web.1.jsonl"), size("shop_web.jsonl")), (LARGEST_FILE, half));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
