@@ -34,7 +34,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match perform(arguments) {
+    match perform(&arguments) {
         Ok(Ending::Held) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::FAILURE,
         Ok(Ending::Stopped) => ExitCode::from(130),
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(arguments: Arguments) -> Result<Ending, Box<dyn std::error::Error>> {
+fn perform(arguments: &Arguments) -> Result<Ending, Box<dyn std::error::Error>> {
     let policy = match &arguments.policy {
         Some(path) => fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => POLICY.to_owned(),

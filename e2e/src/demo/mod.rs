@@ -111,8 +111,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<Ending, De
     let cluster = Cluster::start(&options.directory, &document, story.pod_times()).await?;
     let mut world = World::new(story.clone(), &cluster)?;
     let source = Source::start(world.exporter().address(), options.without_prometheus).await?;
-    let mut stage = Stage::new(&story, &cluster, source.name(), &policy);
-    let mut ledger = Ledger::new(world.ceiling());
+    let mut stage = Stage::new(story.duration(), cluster.kubeconfig(), source.name(), &policy);
+    let mut ledger = Ledger::new(world.ceiling(), story.reaction());
     let mut hpa = Shadow::new(&policy, cluster.asked());
     stage.introduce().iter().for_each(|line| println!("{line}"));
 
@@ -136,7 +136,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<Ending, De
             stage.evaluated(&record);
         }
         ledger.enter(&scene, hpa.replicas());
-        stage.show(&scene, hpa.replicas(), &cluster);
+        stage.show(&scene, hpa.replicas(), cluster.events());
         view.show(&stage, count)?;
         count = count.wrapping_add(1);
         if scene.now >= story.duration() {

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::env;
+use std::path::Path;
 use std::time::Duration;
 
 use plimsoll::control::{Decision, Policy, Signal};
 use plimsoll::operator::Record;
 
-use super::cluster::{Cluster, Event, NAME, NAMESPACE};
+use super::cluster::{Event, NAME, NAMESPACE};
 use super::ledger::hpa_connections;
-use super::story::{Chapter, Story};
+use super::story::Chapter;
 use super::world::Scene;
 
 /// Moments remembered in a second.
@@ -73,10 +74,10 @@ pub enum NoteKind {
 
 impl Stage {
     /// An empty stage.
-    pub fn new(story: &Story, cluster: &Cluster, source: &'static str, policy: &Policy) -> Self {
-        let kubeconfig = cluster.kubeconfig().display();
+    pub fn new(duration: Duration, kubeconfig: &Path, source: &'static str, policy: &Policy) -> Self {
+        let kubeconfig = kubeconfig.display();
         Self {
-            duration: story.duration(),
+            duration,
             source,
             command: format!("kubectl --kubeconfig {kubeconfig} -n {NAMESPACE} describe sp {NAME}"),
             has_kubectl: is_installed("kubectl"),
@@ -99,7 +100,8 @@ impl Stage {
                 self.duration.as_secs_f64()
             ),
             format!("Signals come from {}.", self.source),
-            format!("Meanwhile, try: {}", self.command),
+            "It begins in a few seconds; q or Ctrl-C ends it. Meanwhile, try:".to_owned(),
+            format!("  {}", self.command),
         ];
         if !self.has_kubectl {
             lines.push("(kubectl is not installed; the demo does without it.)".to_owned());
@@ -112,8 +114,8 @@ impl Stage {
         self.decision = Some(record.decision.clone());
     }
 
-    /// Shows a moment, with the replicas that an HPA would ask for at it.
-    pub fn show(&mut self, scene: &Scene, hpa: u32, cluster: &Cluster) {
+    /// Shows a moment, with the replicas that an HPA would ask for at it and all events of the policy until then.
+    pub fn show(&mut self, scene: &Scene, hpa: u32, events: Vec<Event>) {
         self.hpa = hpa;
         let before = self.scene.replace(*scene);
         if before.map(|before| before.chapter) != Some(scene.chapter) {
@@ -126,7 +128,7 @@ impl Stage {
                 "a new version is rolled out in the middle of it".to_owned(),
             );
         }
-        for event in cluster.events() {
+        for event in events {
             self.event(scene.now, event);
         }
         let due = f64::from(plimsoll::number::count_of(self.history.len())) / MOMENTS_PER_SECOND;

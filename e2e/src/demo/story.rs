@@ -17,6 +17,10 @@ const LUNCH: f64 = 1500.0;
 const AFTERNOON: f64 = 480.0;
 /// For a moment, out of nothing.
 const SPIKE: f64 = 740.0;
+/// The day's metrics are scraped, summed up over the query's range and read in these times.
+const SCRAPE: Duration = Duration::from_secs(1);
+const QUERY_RANGE: Duration = Duration::from_secs(3);
+const POLLING: Duration = Duration::from_secs(1);
 /// The series is gone for at least this long, or nobody would notice.
 const SHORTEST_OUTAGE: f64 = 6.0;
 
@@ -84,7 +88,7 @@ impl Story {
     pub fn new(duration: Duration) -> Self {
         let duration = duration.clamp(SHORTEST, LONGEST).as_secs_f64();
         let at = |share: f64| share * duration;
-        let outage_begins = at(0.62);
+        let outage_begins = at(0.66);
         let outage_ends = outage_begins + at(0.1).max(SHORTEST_OUTAGE);
         let rest = |share: f64| outage_ends + share * (duration - outage_ends);
         let spike = rest(0.1);
@@ -96,15 +100,15 @@ impl Story {
                 (at(0.08), CALM),
                 (at(0.25), MORNING),
                 (at(0.32), LUNCH),
-                (at(0.50), LUNCH),
-                (at(0.58), AFTERNOON),
+                (at(0.47), LUNCH),
+                (at(0.53), AFTERNOON),
                 (spike, AFTERNOON),
                 (spike + 0.2, SPIKE),
                 (decline, SPIKE),
                 (rest(0.7), CALM),
                 (duration, CALM),
             ],
-            rollout: at(0.36),
+            rollout: at(0.34),
             outage: (outage_begins, outage_ends),
             spike,
             decline,
@@ -118,11 +122,10 @@ impl Story {
 
     /// Requests a second at a moment.
     pub fn load(&self, moment: f64) -> f64 {
-        let after = self.load.iter().position(|(at, _)| *at > moment);
-        let before = after.map_or(self.load.last(), |after| self.load.get(after.saturating_sub(1)));
-        let (Some(&(from, low)), after) = (before, after.and_then(|after| self.load.get(after))) else {
-            return CALM;
-        };
+        let after = self.load.iter().position(|(at, _)| *at > moment).unwrap_or(self.load.len());
+        let before = after.checked_sub(1).and_then(|before| self.load.get(before));
+        let Some(&(from, low)) = before else { return CALM };
+        let after = self.load.get(after);
         let Some(&(to, high)) = after else { return low };
         let smooth = low + (high - low) * ((moment - from) / (to - from)).clamp(0.0, 1.0);
         smooth * (1.0 + flutter(moment))
@@ -147,7 +150,7 @@ impl Story {
             Chapter::Evening
         } else if moment >= self.spike {
             Chapter::Spike
-        } else if share >= 0.50 {
+        } else if share >= 0.47 {
             Chapter::Afternoon
         } else if share >= 0.28 {
             Chapter::Lunch
@@ -156,6 +159,12 @@ impl Story {
         } else {
             Chapter::Calm
         }
+    }
+
+    /// The time from a change of the load until new pods serve it: it must be scraped, fill the query's range, be read,
+    /// and pods must start.
+    pub fn reaction(&self) -> Duration {
+        SCRAPE + QUERY_RANGE + POLLING + self.pod_times().start_up.1
     }
 
     /// How long a pod takes to become ready, at least and at most, and to drain. A shorter day has quicker pods.
@@ -188,6 +197,7 @@ mod tests {
 
     #[test]
     fn every_chapter_comes_in_a_short_day_and_in_a_long_one() {
+        use Chapter::{Afternoon, Calm, Evening, Lunch, Outage, Ramp, Spike};
         for seconds in [20, 30, 120, 600] {
             let story = Story::new(Duration::from_secs(seconds));
             let mut chapters = Vec::new();
@@ -197,7 +207,6 @@ mod tests {
                     chapters.push(chapter);
                 }
             }
-            use Chapter::{Afternoon, Calm, Evening, Lunch, Outage, Ramp, Spike};
             let all = [Calm, Ramp, Lunch, Afternoon, Outage, Afternoon, Spike, Evening];
             assert_eq!(chapters, all, "{seconds} s");
         }

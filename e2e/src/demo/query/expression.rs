@@ -19,7 +19,7 @@ pub(super) enum Answer {
 
 /// What `query` comes to at a moment, in seconds since 1970; the error is a sentence.
 pub(super) fn evaluate(query: &str, samples: &Samples, at: f64) -> Result<Answer, String> {
-    let expression = parse(query).map_err(|error| error.to_string())?;
+    let expression = parse(query)?;
     Evaluation { samples, at }.expression(&expression)
 }
 
@@ -128,14 +128,14 @@ fn rate(samples: &[Sample], from: f64, to: f64) -> Option<f64> {
         .map(|((_, before), _)| before)
         .sum();
     let increase = last - first + resets;
-    let sampled = last_at - first_at;
-    let distance = sampled / f64::from(plimsoll::number::count_of(intervals));
+    let span = last_at - first_at;
+    let distance = span / f64::from(plimsoll::number::count_of(intervals));
     let reach = |gap: f64| if gap >= distance * EXTRAPOLATION_THRESHOLD { distance / 2.0 } else { gap };
     // A counter was never below zero.
-    let to_zero = if increase > 0.0 && first >= 0.0 { sampled * first / increase } else { f64::INFINITY };
+    let to_zero = if increase > 0.0 && first >= 0.0 { span * first / increase } else { f64::INFINITY };
     let before = reach(first_at - from).min(to_zero);
-    let covered = sampled + before + reach(to - last_at);
-    Some(increase * covered / sampled / (to - from))
+    let covered = span + before + reach(to - last_at);
+    Some(increase * covered / span / (to - from))
 }
 
 #[cfg(test)]

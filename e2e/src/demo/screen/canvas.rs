@@ -71,16 +71,6 @@ impl Line {
         self.spans.iter().map(|(_, text)| text.chars().count()).sum()
     }
 
-    /// Fills up with spaces to `width`.
-    #[must_use]
-    pub(super) fn padded(mut self, width: usize) -> Self {
-        let missing = width.saturating_sub(self.width());
-        if missing > 0 {
-            self.push(self.spans.last().map(|(style, _)| *style).unwrap_or_default(), " ".repeat(missing));
-        }
-        self
-    }
-
     /// The line as a terminal takes it: cut to `width`, with an ellipsis where something is missing.
     pub(super) fn text(&self, width: usize, is_coloured: bool) -> String {
         let is_cut = self.width() > width;

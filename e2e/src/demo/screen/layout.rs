@@ -24,7 +24,7 @@ pub(super) fn frame(stage: &Stage, width: usize, height: usize) -> Vec<Line> {
         lines.push(Line::new());
     }
     lines.extend(figures(stage, scene, width));
-    let footer = footer(stage);
+    let footer = footer(stage, width);
     let left = height.saturating_sub(lines.len()).saturating_sub(footer.len());
     // A blank line and a heading come with each of the two.
     let chart_rows = left.saturating_sub(FEED_ROWS + 4).min(CHART_ROWS.1);
@@ -153,9 +153,9 @@ fn ceiling(decision: Option<&Decision>) -> Line {
     let line = line.with(Style::Bold, format!("{:>6}    ", decision.effective_max));
     match &decision.limited_by {
         Some(limit) => line
-            .with(Style::Warn, format!("{limit} holds the count"))
-            .with(Style::Plain, format!(", {} more would be needed", decision.unmet)),
-        None => line.with(Style::Plain, "nothing holds the count"),
+            .with(Style::Warn, format!("{limit} binds"))
+            .with(Style::Plain, format!(", {} more are needed", decision.unmet)),
+        None => line.with(Style::Plain, "no limit binds"),
     }
 }
 
@@ -226,8 +226,100 @@ fn note_lines(note: &Note, width: usize) -> Vec<Line> {
         .collect()
 }
 
-fn footer(stage: &Stage) -> Vec<Line> {
-    let line = Line::new().with(Style::Dim, " $ ").with(Style::Load, stage.command());
-    let line = if stage.has_kubectl() { line } else { line.with(Style::Dim, "  (kubectl is not installed)") };
-    vec![line]
+/// What can be tried meanwhile; whole, so that it can be copied.
+fn footer(stage: &Stage, width: usize) -> Vec<Line> {
+    let command = stage.command();
+    let texts = if command.chars().count() < width {
+        vec![command.to_owned()]
+    } else {
+        wrapped(command, width.saturating_sub(1), 3)
+    };
+    let mut lines: Vec<Line> =
+        texts.into_iter().map(|text| Line::new().with(Style::Load, format!(" {text}"))).collect();
+    if !stage.has_kubectl() {
+        lines.push(Line::new().with(Style::Dim, " (kubectl is not installed)"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::cluster::Event;
+    use crate::demo::story::Chapter;
+    use crate::demo::world::{Connections, PodCounts};
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn stage() -> Stage {
+        let document: plimsoll::api::ScalingPolicy = serde_saphyr::from_str(crate::demo::POLICY).unwrap();
+        let policy = plimsoll::control::Policy::compile(&document.spec).unwrap();
+        let directory = Path::new("/tmp/plimsoll-abcd/kubeconfig");
+        let mut stage = Stage::new(Duration::from_mins(2), directory, "a real Prometheus", &policy);
+        for second in 0..60 {
+            let scene = Scene {
+                now: Duration::from_secs(second),
+                step: Duration::from_secs(1),
+                chapter: Chapter::Lunch,
+                load: 1500.0,
+                served: 1047.0,
+                p99: 2.0,
+                has_rolled_out: second > 30,
+                asked: 16,
+                pods: PodCounts { starting: 3, ready: 14, terminating: 5 },
+                connections: Connections {
+                    used: 250,
+                    others: 40,
+                    limit: 280,
+                    peak: 260,
+                    peak_wanted: 300,
+                    refused: 20,
+                    per_pod: 10,
+                },
+            };
+            let event = Event {
+                name: format!("event-{second}"),
+                warning: second % 2 == 0,
+                reason: "SuccessfulRescale".to_owned(),
+                message: "New size: 16; reason: needs 31, 14 → 16, held there by database connections"
+                    .to_owned(),
+            };
+            stage.show(&scene, 30, vec![event]);
+        }
+        stage
+    }
+
+    #[test]
+    fn every_size_is_filled_exactly_and_never_overrun() {
+        let stage = stage();
+        for width in [1, 20, 40, 79, 80, 81, 120, 300] {
+            for height in [1, 5, 10, 23, 24, 25, 40, 100] {
+                let lines = frame(&stage, width, height);
+                assert_eq!(lines.len(), height, "{width} × {height}");
+                for line in lines {
+                    assert!(line.text(width, false).chars().count() <= width, "{width} × {height}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eighty_columns_and_twenty_four_rows_show_everything_whole() {
+        let text: Vec<String> = frame(&stage(), 80, 24).iter().map(|line| line.text(80, false)).collect();
+        let text = text.join("\n");
+        for part in [
+            "lunch peak",
+            "1:01 left",
+            "1500/s",
+            "453/s turned away",
+            "14 ready, 3 starting, 5 terminating",
+            "of 280 connections, 20 attempts refused",
+            "340 connections, 60 more than there are",
+            "• an HPA",
+            "kubectl --kubeconfig /tmp/plimsoll-abcd/kubeconfig -n shop describe sp checkout",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains('…'), "{text}");
+    }
 }

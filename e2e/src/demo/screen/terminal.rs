@@ -39,7 +39,7 @@ impl Terminal {
         write(TAKE_OVER)?;
         // The thread ends with the process: nothing can take it away from its read.
         thread::Builder::new().name("keys".to_owned()).spawn(move || {
-            for key in stdin().bytes() {
+            for key in stdin().lock().bytes() {
                 if matches!(key, Ok(b'q' | b'Q')) {
                     stop.cancel();
                 }
@@ -59,15 +59,15 @@ impl Terminal {
         }
     }
 
-    /// Draws lines from the top; what was there before goes.
+    /// Draws lines from the top, as many as there are rows.
     #[allow(clippy::unused_self, reason = "only a terminal that was taken over is drawn on")]
     pub(super) fn draw(&mut self, lines: &[String]) -> io::Result<()> {
         let mut screen = BEGIN.to_owned();
         for (row, line) in lines.iter().enumerate() {
-            // Writing to a String cannot fail.
-            let _ = write!(screen, "\x1b[{};1H{line}\x1b[K", row.saturating_add(1));
+            // Erased before it is written: after a full line the cursor stands on its last sign. Writing to a String
+            // cannot fail.
+            let _ = write!(screen, "\x1b[{};1H\x1b[2K{line}", row.saturating_add(1));
         }
-        screen.push_str("\x1b[J");
         screen.push_str(END);
         write(&screen)
     }
