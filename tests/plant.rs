@@ -14,7 +14,7 @@
 mod common;
 
 use common::{answered, fresh, policy};
-use plimsoll::control::{Memory, Policy, Reason};
+use plimsoll::control::{ConditionType, Memory, Policy, Reason};
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::simulate::{Course, Plant, PlantSettings, Tick};
 use plimsoll::time::{Span, Time};
@@ -264,7 +264,26 @@ fn growth_stops_at_the_connection_ceiling_and_says_what_is_unmet() {
     course.plant.roll_out(false);
     let rolling = course.run(minutes(20));
     assert!(rolling.iter().all(|tick| tick.replicas == 15));
+    assert!(rolling.iter().all(|tick| tick.decision.unmet == 27), "draining pods need no replicas");
     assert!(rolling.iter().map(|tick| tick.existing).max().unwrap() > 15, "the rollout surges");
+}
+
+#[test]
+fn a_rate_that_ends_growth_below_the_ceiling_is_not_told_as_the_ceiling() {
+    let yaml = "ceilings:\n  connections:\n  - name: orders-db\n    inline: {maxConnections: 380}\n    perPod: 20\n    rolloutOverlap: 0\n";
+    let decision = course(policy(yaml), 4, |_| 4200.0).step().decision;
+    assert_eq!(decision.write, Some(8));
+    assert_eq!(
+        decision.message,
+        "4 → 8: rps needs 42, more than 4 and its tolerance of 10 %; database connections of orders-db will allow 15 of the 42 \
+         needed"
+    );
+    let limited =
+        decision.conditions.iter().find(|condition| condition.kind == ConditionType::ScalingLimited);
+    assert_eq!(
+        limited.unwrap().message,
+        "needs 42, database connections of orders-db will allow 15: 27 replicas are unmet"
+    );
 }
 
 #[test]

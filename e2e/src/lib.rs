@@ -3,6 +3,7 @@
 
 pub mod apiserver;
 pub mod clock;
+pub mod demo;
 pub mod plant;
 pub mod random;
 pub mod real;

@@ -173,6 +173,15 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let outcome = seen.outcome;
     let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
     let message = match (&outcome.limited_by, outcome.limited) {
+        (Some(limit), _) if outcome.need.is_some_and(|need| outcome.replicas < need - outcome.unmet) => {
+            format!(
+                "needs {}, {} will allow {}: {} replicas are unmet",
+                outcome.need.unwrap_or_default(),
+                limit.in_words(),
+                outcome.need.unwrap_or_default() - outcome.unmet,
+                outcome.unmet
+            )
+        }
         (Some(limit), _) => format!(
             "needs {}, held at {} by {}: {} more would be needed",
             outcome.need.unwrap_or(outcome.replicas),

@@ -373,9 +373,10 @@ impl Case<'_> {
         let wanted = wish.fallback_count.unwrap_or(wish.demanded).max(floor);
         let growth = &self.limits.growth;
         let known = !wish.blind && self.spec() > 0;
-        let ceiling = growth.replicas;
-        let limited_by = (known && wanted > ceiling).then(|| growth.limit.clone());
-        let unmet = if known { wanted.saturating_sub(ceiling) } else { 0 };
+        // Growth may end below a count that is kept: in a rollout draining pods take room.
+        let reach = growth.replicas.max(self.spec().min(self.limits.soft.replicas));
+        let limited_by = (known && wanted > reach).then(|| growth.limit.clone());
+        let unmet = if known { wanted.saturating_sub(reach) } else { 0 };
         let limited = match &limited_by {
             Some(limit) => limit_reason(limit),
             None => trail.rate_limit().unwrap_or(if known && wish.demanded < self.policy.min {
@@ -385,6 +386,10 @@ impl Case<'_> {
             }),
         };
         let message = match &limited_by {
+            // Something else, such as a rate, ends the growth before the limit does.
+            Some(limit) if ruling.replicas < reach && ruling.replicas >= self.spec() => {
+                format!("{}; {} will allow {reach} of the {wanted} needed", ruling.message, limit.in_words())
+            }
             Some(limit) if ruling.replicas >= self.spec() && ruling.reason != Reason::Frozen => {
                 let held = if ruling.replicas > self.spec() {
                     format!("{} → {}, held there", self.spec(), ruling.replicas)
@@ -396,7 +401,11 @@ impl Case<'_> {
             _ => ruling.message,
         };
         let reason = match &limited_by {
-            Some(limit) if ruling.replicas == self.spec() && !matches!(ruling.reason, Reason::Frozen) => {
+            Some(limit)
+                if ruling.replicas == self.spec()
+                    && ruling.replicas >= reach
+                    && ruling.reason != Reason::Frozen =>
+            {
                 limit_reason(limit)
             }
             _ => ruling.reason,

@@ -83,6 +83,8 @@ impl PolicyTask {
                 query: metric.prometheus.query.clone(),
                 freshness_query: metric.freshness.query.clone(),
                 max_age: Span::from_seconds(metric.freshness.max_age_seconds.into()),
+                // Less than an interval, so that no evaluation gets the answer of the one before.
+                shared_for: Span::from_millis(u64::from(spec.polling_interval).saturating_mul(500)),
                 coverage: metric.coverage == Coverage::PerPod,
                 ask_age,
             })

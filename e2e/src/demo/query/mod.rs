@@ -1,0 +1,115 @@
+//! A small stand-in for Prometheus where there is none: it scrapes one exporter each second, keeps ten minutes, and
+//! answers instant queries of the few forms that the demo asks.
+
+mod expression;
+mod samples;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::real::exporter::number;
+use crate::real::loopback::LoopbackServer;
+use expression::{Answer, evaluate};
+use samples::Samples;
+
+/// How often the exporter is scraped, and how long it has to answer.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
+
+type Shared = Arc<Mutex<Samples>>;
+
+/// A stand-in for Prometheus; it ends when this is dropped.
+pub struct QueryEndpoint {
+    server: LoopbackServer,
+    scraping: JoinHandle<()>,
+}
+
+impl QueryEndpoint {
+    /// Scrapes the exporter at `target` from now on. Must be called within a tokio runtime.
+    pub fn start(target: SocketAddr) -> io::Result<Self> {
+        let samples = Shared::default();
+        let client = reqwest::Client::builder().no_proxy().timeout(SCRAPE_INTERVAL).build();
+        let client = client.map_err(io::Error::other)?;
+        let asked = Arc::clone(&samples);
+        let server = LoopbackServer::start(move || {
+            Router::new().route("/api/v1/query", post(answer)).with_state(Arc::clone(&asked))
+        })?;
+        let scraping = tokio::spawn(async move {
+            let mut ticks = interval(SCRAPE_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let text = scrape(&client, target).await.unwrap_or_default();
+                lock(&samples).take(seconds(Timestamp::now()), &text);
+            }
+        });
+        Ok(Self { server, scraping })
+    }
+
+    /// Its base URL, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+}
+
+impl Drop for QueryEndpoint {
+    fn drop(&mut self) {
+        self.scraping.abort();
+    }
+}
+
+/// What the exporter says; nothing if it does not answer, which makes every series stale, as in Prometheus.
+async fn scrape(client: &reqwest::Client, target: SocketAddr) -> reqwest::Result<String> {
+    client.get(format!("http://{target}/metrics")).send().await?.error_for_status()?.text().await
+}
+
+async fn answer(State(samples): State<Shared>, form: String) -> Response {
+    let Some((query, at)) = read(&form) else {
+        return (StatusCode::BAD_REQUEST, "a form with the fields query and time is due").into_response();
+    };
+    let body = match evaluate(&query, &lock(&samples), at) {
+        Ok(Answer::Number(value)) => {
+            json!({"status": "success", "data": {"resultType": "scalar", "result": [at, number(value)]}})
+        }
+        Ok(Answer::Vector(series)) => {
+            let result: Vec<_> = series
+                .iter()
+                .map(|(labels, value)| json!({"metric": labels, "value": [at, number(*value)]}))
+                .collect();
+            json!({"status": "success", "data": {"resultType": "vector", "result": result}})
+        }
+        Err(error) => {
+            let body = json!({"status": "error", "errorType": "bad_data", "error": error});
+            return (StatusCode::BAD_REQUEST, body.to_string()).into_response();
+        }
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+/// The query of a form, and the moment it asks for.
+fn read(form: &str) -> Option<(String, f64)> {
+    let url = reqwest::Url::parse(&format!("http://localhost/?{form}")).ok()?;
+    let field =
+        |name: &str| url.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned());
+    let at = field("time").map_or_else(|| Some(seconds(Timestamp::now())), |time| time.parse().ok())?;
+    Some((field("query")?, at))
+}
+
+fn lock(samples: &Shared) -> std::sync::MutexGuard<'_, Samples> {
+    samples.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seconds(moment: Timestamp) -> f64 {
+    moment.as_duration().as_secs_f64()
+}
