@@ -9,7 +9,11 @@ pub fn from_count(count: u32) -> f64 {
 }
 
 /// A 64-bit count as a real number; exact below 2^53, else the nearest.
-#[allow(clippy::as_conversions, clippy::cast_precision_loss, reason = "rounding above 2^53 is what is documented")]
+#[allow(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "rounding above 2^53 is what is documented"
+)]
 pub const fn from_u64(value: u64) -> f64 {
     value as f64
 }
@@ -39,7 +43,11 @@ pub fn ceil_count(value: f64) -> u32 {
 /// needs nine pods and not ten.
 pub fn ceil_count_forgiving(value: f64) -> u32 {
     let nearest = value.round();
-    if (value - nearest).abs() <= 1e-9 * nearest.abs().max(1.0) { floor_count(nearest) } else { ceil_count(value) }
+    if (value - nearest).abs() <= 1e-9 * nearest.abs().max(1.0) {
+        floor_count(nearest)
+    } else {
+        ceil_count(value)
+    }
 }
 
 /// `percent` of `count`, rounded up, as Kubernetes rounds `maxSurge`.

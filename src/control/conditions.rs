@@ -36,7 +36,9 @@ pub(super) fn unseen(fault: &TargetFault) -> Vec<Condition> {
     let reason = Reason::FailedGetScale;
     let not_able = condition(AbleToScale, False, reason, fault.message.clone());
     let status = if fault.kind == TargetFaultKind::Unavailable { ConditionStatus::Unknown } else { False };
-    vec![not_able, condition(Ready, status, reason, fault.message.clone())]
+    let unknown = |kind| condition(kind, ConditionStatus::Unknown, reason, fault.message.clone());
+    let ready = condition(Ready, status, reason, fault.message.clone());
+    vec![not_able, ready, unknown(ScalingActive), unknown(ScalingLimited)]
 }
 
 /// Conditions of a policy whose workload is seen, sorted by type.
@@ -175,7 +177,7 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let message = match (&outcome.limited_by, outcome.limited) {
         (Some(limit), _) if outcome.need.is_some_and(|need| outcome.replicas < need - outcome.unmet) => {
             format!(
-                "needs {}, {} will allow {}: {} replicas are unmet",
+                "needs {}, {} will allow {}: {} more would be needed",
                 outcome.need.unwrap_or_default(),
                 limit.in_words(),
                 outcome.need.unwrap_or_default() - outcome.unmet,
