@@ -102,3 +102,97 @@ fn event(policy: &PolicyRecord, instance: &str, notice: &Notice, now: Time) -> v
         ..v1::Event::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::testing::{Answer, refusal, server};
+    use crate::cluster::{ApiErrorKind, PolicyKey, Uid};
+    use crate::control::Overrides;
+
+    fn policy() -> PolicyRecord {
+        PolicyRecord {
+            key: PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() },
+            uid: Uid::of("u1"),
+            object_uid: "u1".to_owned(),
+            generation: 1,
+            created: Time::default(),
+            spec: Err("not needed".to_owned()),
+            target: None,
+            overrides: Overrides::default(),
+        }
+    }
+
+    fn rescale(to: u32) -> Notice {
+        let note = format!("New size: {to}; reason: demand");
+        Notice { warning: false, reason: "SuccessfulRescale".to_owned(), action: "Rescale", note }
+    }
+
+    #[tokio::test]
+    async fn an_event_tells_who_did_what_to_which_policy() {
+        let (client, log) = server(|asked| Answer::Json(201, asked.body.clone()));
+        let (events, publisher) = Events::new(client);
+        assert!(events.publish(&policy(), "plimsoll-0", &rescale(9), Time::from_millis(1_790_000_000_123)));
+        drop(events);
+        publisher.run(|published| published.unwrap()).await;
+        let asked = log.all();
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].path, "/apis/events.k8s.io/v1/namespaces/shop/events?");
+        let mut body = asked[0].body.clone();
+        let name = body["metadata"]["name"].take();
+        assert!(name.as_str().unwrap().starts_with("web."), "{name}");
+        assert_eq!(
+            body,
+            json!({
+                "apiVersion": "events.k8s.io/v1", "kind": "Event",
+                "metadata": {"name": null, "namespace": "shop"},
+                "eventTime": "2026-09-21T14:13:20.123000Z",
+                "type": "Normal", "reason": "SuccessfulRescale", "action": "Rescale",
+                "note": "New size: 9; reason: demand",
+                "regarding": {"apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy", "name": "web", "namespace": "shop", "uid": "u1"},
+                "reportingController": "plimsoll.dev/operator", "reportingInstance": "plimsoll-0"
+            })
+        );
+    }
+
+    #[test]
+    fn two_counts_at_one_moment_are_two_events_and_long_notes_are_cut() {
+        let now = Time::from_seconds(1_790_000_000);
+        let named = |notice: &Notice| event(&policy(), "plimsoll-0", notice, now).metadata.name;
+        assert_ne!(named(&rescale(3)), named(&rescale(4)));
+        let long = Notice { note: "é".repeat(2000), ..rescale(3) };
+        let note = event(&policy(), "plimsoll-0", &long, now).note.unwrap();
+        assert!(note.len() <= LONGEST_NOTE && note.ends_with('…'), "{}", note.len());
+    }
+
+    #[tokio::test]
+    async fn an_event_that_cannot_be_published_is_told_and_the_next_is_tried() {
+        let (client, log) = server(|_| refusal(403, "Forbidden", "no"));
+        let (events, publisher) = Events::new(client);
+        for replicas in [3, 4] {
+            events.publish(&policy(), "plimsoll-0", &rescale(replicas), Time::default());
+        }
+        drop(events);
+        let failures = Arc::new(Mutex::new(Vec::new()));
+        let told = failures.clone();
+        publisher.run(move |published| told.lock().unwrap().push(published.unwrap_err().kind)).await;
+        assert_eq!(*failures.lock().unwrap(), [ApiErrorKind::Forbidden; 2]);
+        assert_eq!(log.all().len(), 2);
+    }
+
+    #[test]
+    fn events_beyond_the_queue_are_dropped_and_nobody_waits() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _guard = runtime.enter();
+        let (client, _) = server(|_| Answer::Never);
+        let (events, _publisher) = Events::new(client);
+        let taken = (0..2000)
+            .filter(|count| events.publish(&policy(), "p", &rescale(*count), Time::default()))
+            .count();
+        assert_eq!(taken, QUEUE);
+    }
+}

@@ -253,7 +253,9 @@ impl Index {
             .filter(|(uid, owned)| within(scope, &owned.namespace) && !seen.contains(uid));
         let gone: Vec<_> = gone.map(|(uid, _)| *uid).collect();
         drop(state);
-        gone.into_iter().for_each(|uid| self.remove_replica_set(uid));
+        for uid in gone {
+            self.remove_replica_set(uid);
+        }
     }
 
     pub(super) fn put_pod(&self, namespace: &str, record: PodRecord, now: Time) {
@@ -322,7 +324,9 @@ impl Index {
             .filter(|(uid, (target, _))| within(scope, &target.namespace) && !seen.contains(uid));
         let gone: Vec<_> = gone.map(|(uid, _)| *uid).collect();
         drop(state);
-        gone.into_iter().for_each(|uid| self.remove_autoscaler(uid));
+        for uid in gone {
+            self.remove_autoscaler(uid);
+        }
     }
 }
 
@@ -364,3 +368,7 @@ fn remove_from<K: std::hash::Hash + Eq, V: Ord>(sets: &mut HashMap<K, BTreeSet<V
         }
     }
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

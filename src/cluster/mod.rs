@@ -15,6 +15,8 @@ mod selector;
 mod status;
 mod status_rule;
 mod status_write;
+#[cfg(test)]
+pub(crate) mod testing;
 mod view;
 mod watch;
 mod watched;

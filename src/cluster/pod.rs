@@ -33,7 +33,7 @@ pub(super) fn trim(pod: &v1::Pod) -> Option<PodRecord> {
         pod: Pod {
             id: Uid::of(metadata.uid.as_deref()?).pod(),
             created,
-            ready_since: ready_since(pod).map(|time| time.unwrap_or(created)),
+            ready_since: ready_since(pod, created),
             terminating_since: terminating_since(pod),
         },
         owner: controller(metadata.owner_references.as_deref()),
@@ -48,12 +48,12 @@ pub(super) fn controller(owners: Option<&[OwnerReference]>) -> Option<Uid> {
     owners?.iter().find(|owner| owner.controller == Some(true)).map(|owner| Uid::of(&owner.uid))
 }
 
-/// When the pod became Ready; the inner none is a Ready pod whose time is not told.
-fn ready_since(pod: &v1::Pod) -> Option<Option<Time>> {
+/// When the pod became Ready; where that is not told, since it was created.
+fn ready_since(pod: &v1::Pod, created: Time) -> Option<Time> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready =
         conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-    Some(ready.last_transition_time.as_ref().map(|time| moment(time.0)))
+    Some(ready.last_transition_time.as_ref().map_or(created, |time| moment(time.0)))
 }
 
 /// When the pod was asked to shut down: `deletionTimestamp` is when it must be gone.

@@ -19,7 +19,7 @@ use super::workload::count;
 pub const SCALE_MANAGER: &str = "plimsoll/scale";
 
 /// How long it is believed which resource a kind is.
-const KNOWN_FOR: Duration = Duration::from_secs(600);
+const KNOWN_FOR: Duration = Duration::from_mins(10);
 /// How long it is believed that there is no such kind.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
@@ -85,9 +85,9 @@ impl Scales {
             Call { verb: "patch", resource: &path, group: &resource.group, namespace: Some(namespace) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let params = PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch =
+        let scale =
             json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
-        call.answer(api.patch_scale(name, &params, &Patch::Merge(&patch))).await.map(ScaleSeen::new)
+        call.answer(api.patch_scale(name, &params, &Patch::Merge(&scale))).await.map(ScaleSeen::new)
     }
 
     /// Which resource a kind is.
@@ -148,6 +148,104 @@ impl ScaleSeen {
             // The server leaves the field out where it is 0.
             spec_replicas: scale.spec.and_then(|spec| spec.replicas).map_or(0, count),
             selector: scale.status.and_then(|status| status.selector).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::cluster::testing::{Answer, Asked, refusal, scale, server};
+
+    async fn write(scales: &Scales) -> Result<ScaleSeen, ApiError> {
+        scales.write("apps/v1", "Deployment", "shop", "web", 9, "41").await
+    }
+
+    #[tokio::test]
+    async fn a_count_is_written_with_the_version_that_was_seen() {
+        let (client, log) = server(|_| scale(9, "42", "app=web"));
+        let written = write(&Scales::new(client)).await.unwrap();
+        assert_eq!((written.spec_replicas, written.resource_version.as_str()), (9, "42"));
+        let asked = Asked {
+            method: "PATCH".to_owned(),
+            path: "/apis/apps/v1/namespaces/shop/deployments/web/scale?&fieldManager=plimsoll%2Fscale"
+                .to_owned(),
+            content_type: "application/merge-patch+json".to_owned(),
+            body: json!({"metadata": {"resourceVersion": "41"}, "spec": {"replicas": 9}}),
+        };
+        assert_eq!(log.all(), [asked]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_fails_tells_why() {
+        for (code, kind, words) in [
+            (409, ApiErrorKind::Conflict, "the object has been modified (409)"),
+            (403, ApiErrorKind::Forbidden, "grant it the verb patch on deployments/scale in API group apps"),
+            (422, ApiErrorKind::Refused, "the object has been modified (422)"),
+            (503, ApiErrorKind::Unavailable, "patch deployments/scale in namespace shop failed"),
+        ] {
+            let (client, _) = server(move |_| refusal(code, "Whatever", "the object has been modified"));
+            let error = write(&Scales::new(client)).await.unwrap_err();
+            assert_eq!(error.kind, kind);
+            assert!(error.message.contains(words), "{}", error.message);
+        }
+        let (client, _) = server(|_| Answer::Never);
+        assert_eq!(write(&Scales::new(client)).await.unwrap_err().kind, ApiErrorKind::Timeout);
+    }
+
+    fn rollouts(asked: &Asked) -> Answer {
+        let kind = |name: &str, kind: &str| json!({"name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get", "patch"]});
+        let resources: Vec<Value> = vec![
+            kind("rollouts", "Rollout"),
+            kind("rollouts/scale", "Scale"),
+            kind("experiments", "Experiment"),
+        ];
+        match asked.path.as_str() {
+            "/apis/argoproj.io/v1alpha1" => Answer::Json(
+                200,
+                json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "argoproj.io/v1alpha1", "resources": resources}),
+            ),
+            path if path.ends_with("/rollouts/web/scale") => scale(3, "7", "app=web"),
+            _ => refusal(404, "NotFound", "not found"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_without_a_watch_is_found_once_and_read_each_time() {
+        let (client, log) = server(rollouts);
+        let scales = Scales::new(client);
+        for _ in 0..3 {
+            let seen = scales.get("argoproj.io/v1alpha1", "Rollout", "shop", "web").await.unwrap();
+            assert_eq!((seen.spec_replicas, seen.selector.as_str()), (3, "app=web"));
+        }
+        assert_eq!((log.about("/scale").len(), log.all().len()), (3, 4));
+        tokio::time::advance(KNOWN_FOR).await;
+        scales.get("argoproj.io/v1alpha1", "Rollout", "shop", "web").await.unwrap();
+        assert_eq!(log.all().len(), 6, "a kind may move to another resource");
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_cannot_be_scaled_is_told_from_one_that_does_not_exist() {
+        let (client, log) = server(rollouts);
+        let scales = Scales::new(client);
+        for (api_version, kind, expected, words) in [
+            ("argoproj.io/v1alpha1", "Experiment", ApiErrorKind::NotScalable, "has no /scale subresource"),
+            (
+                "argoproj.io/v1alpha1",
+                "Rolout",
+                ApiErrorKind::NotFound,
+                "no kind Rolout in argoproj.io/v1alpha1",
+            ),
+            ("nowhere.io/v1", "Thing", ApiErrorKind::NotFound, "no kind Thing in nowhere.io/v1"),
+        ] {
+            let error = scales.get(api_version, kind, "shop", "web").await.unwrap_err();
+            assert_eq!(error.kind, expected, "{kind}");
+            assert!(error.message.contains(words), "{}", error.message);
+            let asked = log.all().len();
+            scales.get(api_version, kind, "shop", "web").await.unwrap_err();
+            assert_eq!(log.all().len(), asked, "what does not exist is not asked for at every evaluation");
         }
     }
 }

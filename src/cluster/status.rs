@@ -11,7 +11,7 @@ use crate::api::{
     StepStatus,
 };
 use crate::control::{CeilingReport, Condition, Decision, SignalReport, StartUp, Step};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// Changes of the count that status remembers.
 pub const CHANGES: usize = 10;
@@ -133,7 +133,7 @@ fn metric(signal: &SignalReport) -> MetricStatus {
         value: signal.value.map(quantity),
         target: quantity(signal.target),
         need: signal.need,
-        age_seconds: signal.age.map(|age| age.rounded_seconds()),
+        age_seconds: signal.age.map(Span::rounded_seconds),
         message: (!signal.message.is_empty()).then(|| bounded(&signal.message, 1024)),
     }
 }
@@ -205,10 +205,10 @@ pub fn quantity(value: f64) -> String {
 
 /// The beginning of a text, of at most so many bytes.
 pub(super) fn bounded(text: &str, longest: usize) -> String {
+    const MARK: &str = "…";
     if text.len() <= longest {
         return text.to_owned();
     }
-    const MARK: &str = "…";
     let fits = text.char_indices().map(|(at, sign)| at + sign.len_utf8());
     let end = fits.take_while(|end| end + MARK.len() <= longest).last().unwrap_or(0);
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
@@ -222,5 +222,89 @@ pub fn change(decision: &Decision, from: u32, to: u32) -> ChangeStatus {
         to,
         limited_by: decision.limited_by.as_ref().map(ToString::to_string),
         reason: decision.reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{ConditionStatus, ConditionType, Reason, StepName};
+
+    fn condition(kind: ConditionType, status: ConditionStatus, message: &str) -> Condition {
+        Condition { kind, status, reason: Reason::Ready, message: message.to_owned() }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_when_the_status_flips() {
+        use ConditionStatus::{False, True, Unknown};
+        use ConditionType::{Ready, ScalingActive};
+        let first =
+            merged(&[condition(ScalingActive, True, "a"), condition(Ready, True, "b")], &[], 1, at(100));
+        assert_eq!(
+            first.iter().map(|condition| condition.type_.as_str()).collect::<Vec<_>>(),
+            ["Ready", "ScalingActive"]
+        );
+        for (status, moves) in [(True, false), (False, true), (Unknown, true)] {
+            let next = merged(&[condition(Ready, status, "other words")], &first, 2, at(200));
+            assert_eq!(next[0].last_transition_time.0, at(if moves { 200 } else { 100 }), "{status:?}");
+            assert_eq!((next[0].observed_generation, next[0].message.as_str()), (Some(2), "other words"));
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_where_a_sign_ends() {
+        assert_eq!(bounded("short", 5), "short");
+        assert_eq!(bounded("ééé", 5), "é…");
+        assert_eq!(bounded("long", 3), "…");
+        let message = merged(
+            &[condition(ConditionType::Ready, ConditionStatus::True, &"é".repeat(50_000))],
+            &[],
+            1,
+            at(1),
+        );
+        assert!((LONGEST_MESSAGE - 4..=LONGEST_MESSAGE).contains(&message[0].message.len()));
+    }
+
+    #[test]
+    fn steps_stay_within_their_bound() {
+        let step = |message: &str| Step {
+            step: StepName::Need,
+            before: 1,
+            after: 2,
+            reason: Reason::AboveTarget,
+            message: message.to_owned(),
+        };
+        assert_eq!(steps(&[step("a"), step("b")]).len(), 2);
+        let many = steps(&vec![step(&"x".repeat(900)); 100]);
+        let size = serde_json::to_vec(&many).unwrap().len();
+        assert!(many.len() > 5 && size <= LONGEST_STEPS, "{} steps, {size} bytes", many.len());
+    }
+
+    #[test]
+    fn numbers_read_as_people_write_them_and_parse_as_quantities() {
+        for (value, text) in [
+            (0.0, "0"),
+            (84.0, "84"),
+            (84.17, "84.2"),
+            (8.417, "8.42"),
+            (0.2124, "212m"),
+            (0.000_25, "250u"),
+            (643.8, "644"),
+            (1530.4, "1530"),
+            (15_300.0, "15.3k"),
+            (9.999_9, "10"),
+            (2.5e9, "2.5G"),
+            (-500.0, "-500"),
+            (1e18, "1000P"),
+            (1e-12, "0"),
+        ] {
+            assert_eq!(quantity(value), text);
+            let parsed = text.parse::<crate::api::Quantity>().unwrap().value().unwrap();
+            assert!((parsed - value).abs() <= 0.006 * value.abs() + 1e-9, "{text}");
+        }
     }
 }

@@ -194,3 +194,251 @@ fn left(last: Option<f64>, next: Option<f64>, target: f64) -> bool {
 fn number(text: Option<&String>) -> Option<f64> {
     text?.parse::<Quantity>().ok()?.value().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as MetaTime;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::{ChangeStatus, MetricStatus, PodCounts, StartUpStatus};
+    use crate::cluster::identity::timestamp;
+    use crate::cluster::status::quantity;
+
+    const START: Time = Time::from_seconds(1_790_000_000);
+
+    fn after(seconds: u64) -> Time {
+        START + Span::from_seconds(seconds)
+    }
+
+    fn condition(kind: &str, status: &str, reason: &str) -> Condition {
+        Condition {
+            last_transition_time: MetaTime(timestamp(START)),
+            message: "any".to_owned(),
+            observed_generation: Some(1),
+            reason: reason.to_owned(),
+            status: status.to_owned(),
+            type_: kind.to_owned(),
+        }
+    }
+
+    fn status() -> ScalingPolicyStatus {
+        let metric = |name: &str, value: &str, target: &str, need| MetricStatus {
+            name: name.to_owned(),
+            state: "Fresh".to_owned(),
+            value: Some(value.to_owned()),
+            target: target.to_owned(),
+            need,
+            age_seconds: Some(3),
+            message: None,
+        };
+        ScalingPolicyStatus {
+            observed_generation: Some(1),
+            conditions: vec![
+                condition("AbleToScale", "True", "ReadyForNewScale"),
+                condition("Ready", "True", "Ready"),
+                condition("ScalingActive", "True", "ValidMetricFound"),
+                condition("ScalingLimited", "False", "DesiredWithinRange"),
+            ],
+            current_replicas: Some(40),
+            desired_replicas: Some(40),
+            effective_max_replicas: Some(60),
+            as_of: Some(MetaTime(timestamp(START))),
+            pods: Some(PodCounts { serving: 40, warm: 40, reachable: 50, ..PodCounts::default() }),
+            metrics: vec![metric("rps", "3600", "90", Some(40)), metric("p99", "212m", "300m", None)],
+            ceilings: vec![CeilingStatus {
+                name: "connections/orders".to_owned(),
+                replicas: Some(60),
+                growth_limit: Some(60),
+                enforcement: "Enforce".to_owned(),
+                reason: "any".to_owned(),
+            }],
+            start_up: Some(StartUpStatus { p50_seconds: 5, p90_seconds: 9, samples: 20 }),
+            ..ScalingPolicyStatus::default()
+        }
+    }
+
+    fn found() -> Written {
+        Written::found(Some(status()))
+    }
+
+    /// Status, changed.
+    fn but(change: impl FnOnce(&mut ScalingPolicyStatus)) -> ScalingPolicyStatus {
+        let mut status = status();
+        change(&mut status);
+        status
+    }
+
+    fn change_made() -> ChangeStatus {
+        ChangeStatus {
+            time: MetaTime(timestamp(START)),
+            from: 3,
+            to: 4,
+            limited_by: None,
+            reason: "AboveTarget".to_owned(),
+        }
+    }
+
+    #[test]
+    fn status_is_written_on_change_at_once_and_for_drift_after_a_minute() {
+        use Occasion::{Checkpoint, Condition, Count, Drift, Generation, Limit};
+        let condition_at = |at: usize, status: &'static str, reason: &'static str| {
+            but(move |next| {
+                next.conditions[at].status = status.to_owned();
+                next.conditions[at].reason = reason.to_owned();
+            })
+        };
+        for (name, next, early, at_a_minute, late) in [
+            ("nothing", status(), None, None, None),
+            ("a message", but(|next| next.conditions[1].message = "other".to_owned()), None, None, None),
+            ("an age", but(|next| next.metrics[0].age_seconds = Some(59)), None, None, None),
+            (
+                "somebody scaled",
+                but(|next| next.current_replicas = Some(41)),
+                Some(Count),
+                Some(Count),
+                Some(Count),
+            ),
+            (
+                "the spec",
+                but(|next| next.observed_generation = Some(2)),
+                Some(Generation),
+                Some(Generation),
+                Some(Generation),
+            ),
+            (
+                "a limit",
+                but(|next| next.limited_by = Some("maxReplicas".to_owned())),
+                Some(Limit),
+                Some(Limit),
+                Some(Limit),
+            ),
+            (
+                "a condition's status",
+                condition_at(2, "False", "ValidMetricFound"),
+                Some(Condition),
+                Some(Condition),
+                Some(Condition),
+            ),
+            (
+                "a condition's reason",
+                condition_at(2, "True", "SomeMetricsUnfit"),
+                Some(Condition),
+                Some(Condition),
+                Some(Condition),
+            ),
+            (
+                "a condition more",
+                but(|next| next.conditions.push(condition("Z", "True", "Z"))),
+                Some(Condition),
+                Some(Condition),
+                Some(Condition),
+            ),
+            (
+                "what goes on while able",
+                condition_at(0, "True", "ScaleDownStabilized"),
+                None,
+                Some(Drift),
+                Some(Drift),
+            ),
+            (
+                "no longer able",
+                condition_at(0, "False", "FailedGetScale"),
+                Some(Condition),
+                Some(Condition),
+                Some(Condition),
+            ),
+            (
+                "a value, by 9 %",
+                but(|next| next.metrics[0].value = Some("3920".to_owned())),
+                None,
+                None,
+                None,
+            ),
+            (
+                "a value, by 11 %",
+                but(|next| next.metrics[0].value = Some("4000".to_owned())),
+                None,
+                Some(Drift),
+                Some(Drift),
+            ),
+            ("a value gone", but(|next| next.metrics[0].value = None), None, Some(Drift), Some(Drift)),
+            (
+                "a signal's state",
+                but(|next| next.metrics[1].state = "Stale".to_owned()),
+                None,
+                Some(Drift),
+                Some(Drift),
+            ),
+            ("desired, by 5 %", but(|next| next.desired_replicas = Some(42)), None, None, None),
+            (
+                "desired, by half",
+                but(|next| next.desired_replicas = Some(60)),
+                None,
+                Some(Drift),
+                Some(Drift),
+            ),
+            ("unmet", but(|next| next.unmet_replicas = Some(1)), None, Some(Drift), Some(Drift)),
+            ("a ceiling", but(|next| next.ceilings[0].replicas = Some(30)), None, Some(Drift), Some(Drift)),
+            ("a ceiling gone", but(|next| next.ceilings.clear()), None, Some(Drift), Some(Drift)),
+            (
+                "pods",
+                but(|next| next.pods = Some(PodCounts { serving: 30, ..status().pods.unwrap() })),
+                None,
+                Some(Drift),
+                Some(Drift),
+            ),
+            ("memory", but(|next| next.last_changes = vec![change_made()]), None, None, Some(Checkpoint)),
+            ("start-up times", but(|next| next.start_up = None), None, None, Some(Checkpoint)),
+        ] {
+            let occasion = |seconds| found().occasion(&next, false, after(seconds));
+            assert_eq!((occasion(59), occasion(60), occasion(300)), (early, at_a_minute, late), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_status_is_written_and_a_restart_writes_none() {
+        assert_eq!(Written::default().occasion(&status(), false, START), Some(Occasion::First));
+        assert_eq!(found().occasion(&status(), false, after(86_400)), None);
+        assert_eq!(found().occasion(&status(), true, START), Some(Occasion::Count));
+    }
+
+    #[test]
+    fn a_limit_that_comes_and_goes_is_told_once_a_minute() {
+        let limited = || but(|next| next.limited_by = Some("maxReplicas".to_owned()));
+        let stamped = |mut status: ScalingPolicyStatus, seconds| {
+            status.as_of = Some(MetaTime(timestamp(after(seconds))));
+            status
+        };
+        let (mut written, mut writes) = (found(), 0);
+        // Every five seconds it comes or goes, for ten minutes.
+        for turn in 0..120_u64 {
+            let next = stamped(if turn % 2 == 0 { limited() } else { status() }, turn * 5);
+            if written.occasion(&next, false, after(turn * 5)).is_some() {
+                written.note(next);
+                writes += 1;
+            }
+        }
+        assert!((8..=11).contains(&writes), "{writes} writes in ten minutes");
+    }
+
+    proptest! {
+        #[test]
+        fn noise_of_three_percent_on_every_signal_is_never_written(
+            noise in proptest::collection::vec((-0.03..0.03_f64, -0.03..0.03_f64, 0_u64..30), 1..200)
+        ) {
+            let written = found();
+            for (at, (rps, p99, age)) in noise.into_iter().enumerate() {
+                let next = but(|next| {
+                    let value = 3600.0 * (1.0 + rps);
+                    next.metrics[0].value = Some(quantity(value));
+                    next.metrics[0].need = Some(crate::number::ceil_count(value / 90.0));
+                    next.metrics[0].age_seconds = Some(age);
+                    next.metrics[1].value = Some(quantity(0.212 * (1.0 + p99)));
+                });
+                let now = after(15 * u64::try_from(at).unwrap());
+                prop_assert_eq!(written.occasion(&next, false, now), None);
+            }
+        }
+    }
+}

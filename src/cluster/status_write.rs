@@ -42,3 +42,45 @@ pub async fn write_status(
     };
     call.answer(request).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ApiErrorKind;
+    use crate::cluster::testing::{Answer, Asked, refusal, server};
+
+    fn policy() -> PolicyKey {
+        PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn status_alone_is_applied_and_nothing_that_is_empty() {
+        let (client, log) =
+            server(|_| Answer::Json(200, json!({"spec": "of a version that nobody here can read"})));
+        let status = ScalingPolicyStatus { current_replicas: Some(3), ..ScalingPolicyStatus::default() };
+        write_status(&client, &policy(), &status).await.unwrap();
+        let asked = Asked {
+            method: "PATCH".to_owned(),
+            path: "/apis/plimsoll.dev/v1alpha1/namespaces/shop/scalingpolicies/web/status?&force=true&fieldManager=plimsoll%2Fstatus"
+                .to_owned(),
+            content_type: "application/apply-patch+yaml".to_owned(),
+            body: json!({
+                "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy",
+                "metadata": {"name": "web", "namespace": "shop"},
+                "status": {"currentReplicas": 3}
+            }),
+        };
+        assert_eq!(log.all(), [asked]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_verb_for_status_is_named() {
+        let (client, _) = server(|_| refusal(403, "Forbidden", "no"));
+        let error = write_status(&client, &policy(), &ScalingPolicyStatus::default()).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Forbidden);
+        assert!(
+            error.message.contains("verb patch on scalingpolicies/status in API group plimsoll.dev"),
+            "{error}"
+        );
+    }
+}

@@ -56,17 +56,11 @@ impl Viewer {
         }
         let watched = reference.api_version == "apps/v1"
             && matches!(reference.kind.as_str(), "Deployment" | "StatefulSet");
-        let found = if watched {
-            match self.index.workload(target, told) {
-                Some(found) => Some(found),
-                None => {
-                    let message = format!("{target} does not exist: create it, or correct scaleTargetRef");
-                    return View::fault(TargetFaultKind::NotFound, message, told);
-                }
-            }
-        } else {
-            None
-        };
+        let found = if watched { self.index.workload(target, told) } else { None };
+        if watched && found.is_none() {
+            let message = format!("{target} does not exist: create it, or correct scaleTargetRef");
+            return View::fault(TargetFaultKind::NotFound, message, told);
+        }
         if let (Some(found), false) = (&found, live) {
             return View::found(found.clone());
         }

@@ -26,7 +26,7 @@ use crate::telemetry::Metrics;
 /// Seconds after which the server ends a watch and it is begun anew; also how long a dead connection stays unnoticed.
 const WATCH_SECONDS: u32 = 60;
 /// A watch that has failed for this long is not relied on any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// After this long without another failure a watch works again: more than one back-off and one watch together.
 const RECOVERED: Duration = Duration::from_secs(100);
 

@@ -109,7 +109,7 @@ impl Budget {
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
         let since = *self.since.get_or_insert(now);
-        let earned = now.since(since).millis() / Self::REFILL.millis();
+        let earned = now.since(since).millis().div_euclid(Self::REFILL.millis());
         if earned > 0 {
             self.left = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.left).min(Self::BURST);
             self.since = Some(since + Self::REFILL.times(earned));

@@ -63,7 +63,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         ready = ready(&client, &options.namespaces, &health) => ready?,
     };
 
-    let (changes, changed) = unbounded_channel();
+    let (changes, news) = unbounded_channel();
     let index = Arc::new(Index::new(changes.clone()));
     let mut watches =
         Watches::start(&client, &options.namespaces, autoscalers, &index, &options.clock, &metrics);
@@ -87,7 +87,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         decide,
         stop: stop.clone(),
     });
-    let mut supervisor = Supervisor::new(context, health.clone(), changes, changed);
+    let mut supervisor = Supervisor::new(context, health.clone(), changes, news);
     let result = tokio::select! {
         () = stop.cancelled() => Ok(()),
         () = watches.ended() => Err(RunError::WatchEnded),
@@ -158,10 +158,10 @@ async fn ready(client: &Client, namespaces: &[String], health: &Health) -> Resul
 /// Publishes events. What cannot be published is only logged: nothing depends on it.
 async fn publish(publisher: Publisher, metrics: Arc<Metrics>) {
     let told = |published: Result<(), ApiError>| {
-        metrics.event_published(published.as_ref().map(|()| ()).map_err(|error| error.kind));
-        if let Err(error) = published {
+        if let Err(error) = &published {
             tracing::warn!(%error, "an event was not published");
         }
+        metrics.event_published(published.map_err(|error| error.kind));
     };
     publisher.run(told).await;
 }

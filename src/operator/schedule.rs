@@ -50,7 +50,7 @@ impl Schedule {
         let since = (now - self.origin).as_nanos();
         let phase = self.phase(interval).as_nanos();
         let passed = (since + interval.as_nanos() - phase) % interval.as_nanos();
-        let left = interval - Duration::from_nanos(u64::try_from(passed).unwrap_or(0));
+        let left = interval.saturating_sub(Duration::from_nanos(u64::try_from(passed).unwrap_or(0)));
         now + if left < interval / 2 { left + interval } else { left }
     }
 
@@ -82,7 +82,7 @@ mod tests {
             "too soon is left out"
         );
         assert_eq!(
-            schedule.next(INTERVAL, first + Duration::from_secs(3600), false) - first,
+            schedule.next(INTERVAL, first + Duration::from_hours(1), false) - first,
             Duration::from_secs(3615)
         );
     }
@@ -103,7 +103,7 @@ mod tests {
     async fn a_seldom_evaluated_policy_does_not_wait_long_after_a_start() {
         let origin = Instant::now();
         for policy in 0..100 {
-            let first = Schedule::new(origin, Uid(policy)).first(Duration::from_secs(3600), origin);
+            let first = Schedule::new(origin, Uid(policy)).first(Duration::from_hours(1), origin);
             assert!(first - origin < FIRST_WITHIN);
         }
     }
@@ -112,7 +112,7 @@ mod tests {
     async fn a_failed_write_is_tried_again_with_growing_waits() {
         let origin = Instant::now();
         let mut schedule = Schedule::new(origin, Uid(1));
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let waits: Vec<_> = (0..5).map(|_| (schedule.next(hour, origin, true) - origin).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16]);
         schedule.next(hour, origin, false);

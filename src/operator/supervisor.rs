@@ -25,7 +25,7 @@ pub(super) struct Supervisor {
     health: Arc<Health>,
     /// For policies to be looked at again later.
     again: UnboundedSender<PolicyKey>,
-    changed: UnboundedReceiver<PolicyKey>,
+    news: UnboundedReceiver<PolicyKey>,
     running: HashMap<PolicyKey, Running>,
     tasks: JoinSet<()>,
     names: HashMap<Id, PolicyKey>,
@@ -43,23 +43,25 @@ impl Supervisor {
         context: Arc<Context>,
         health: Arc<Health>,
         again: UnboundedSender<PolicyKey>,
-        changed: UnboundedReceiver<PolicyKey>,
+        news: UnboundedReceiver<PolicyKey>,
     ) -> Self {
         let (running, tasks, names) = (HashMap::new(), JoinSet::new(), HashMap::new());
-        Self { context, health, again, changed, running, tasks, names }
+        Self { context, health, again, news, running, tasks, names }
     }
 
     /// Keeps tasks for ever.
     pub(super) async fn work(&mut self) {
         let policies = self.context.index.policies();
         tracing::info!(policies = policies.len(), "at work");
-        policies.iter().for_each(|policy| self.look(policy, Begin::OnGrid));
+        for policy in &policies {
+            self.look(policy, Begin::OnGrid);
+        }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => self.health.tick(),
-                Some(policy) = self.changed.recv() => self.look(&policy, Begin::AtOnce),
+                Some(policy) = self.news.recv() => self.look(&policy, Begin::Soon),
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
             }
         }

@@ -23,6 +23,9 @@ use crate::time::Time;
 /// The interval of a policy whose own cannot be read.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
+/// What comes together in one `kubectl apply` is seen within this time.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// What decides.
 pub(super) type Decide = fn(&Policy, &Observation, Memory, Time) -> (Decision, Memory);
 
@@ -48,8 +51,8 @@ pub(super) struct Context {
 /// When a task evaluates first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// Now: the policy is new.
-    AtOnce,
+    /// In a moment: the policy is new, and its workload perhaps as well.
+    Soon,
     /// At the policy's own point in the interval: the operator is new.
     OnGrid,
 }
@@ -117,12 +120,11 @@ impl PolicyTask {
 
     /// Evaluates at the policy's interval until the policy goes or the operator stops.
     pub(super) async fn run(mut self, begin: Begin) {
-        let mut due = Instant::now();
-        if begin == Begin::OnGrid
-            && let Some(record) = self.record()
-        {
-            due = self.schedule.first(interval(&record), due);
-        }
+        let now = Instant::now();
+        let mut due = match (begin, self.record()) {
+            (Begin::OnGrid, Some(record)) => self.schedule.first(interval(&record), now),
+            _ => now + MOMENT,
+        };
         loop {
             tokio::select! {
                 () = self.gone.cancelled() => return,
@@ -130,12 +132,12 @@ impl PolicyTask {
                 () = self.edited.notified() => due = Instant::now(),
             }
             let Some(record) = self.record() else { return };
-            let begun = Instant::now();
+            let started = Instant::now();
             let again = self.evaluate(&record).await;
             if self.gone.is_cancelled() {
                 return;
             }
-            self.context.metrics.evaluated(begun.elapsed(), begun - due);
+            self.context.metrics.evaluated(started.elapsed(), started - due);
             due = self.schedule.next(interval(&record), Instant::now(), again);
         }
     }

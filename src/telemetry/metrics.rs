@@ -1,23 +1,24 @@
 //! The operator's own metrics.
 
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::metrics::{MetricType, counter::ConstCounter};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::policies::{Policies, PolicyFigures};
 use crate::cluster::{ApiErrorKind, PolicyKey};
 use crate::control::Reason;
-use crate::prometheus::Statistics;
+use crate::number::from_u64;
+use crate::prometheus::{ServerStatistics, Statistics};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -134,40 +135,40 @@ impl Metrics {
 
     /// A decision was taken for this reason.
     pub fn decided(&self, reason: Reason) {
-        count(&self.decisions, vec![("reason", reason.to_string())]);
+        count(&self.decisions, &vec![("reason", reason.to_string())]);
     }
 
     /// A count was written, or not.
     pub fn scale_written(&self, result: Result<(), ApiErrorKind>) {
-        count(&self.scale_writes, vec![("outcome", outcome(result))]);
+        count(&self.scale_writes, &vec![("outcome", outcome(result))]);
     }
 
     /// Status was written for this reason, or not.
     pub fn status_written(&self, result: Result<&str, ApiErrorKind>) {
         let outcome = result.map_or_else(|kind| kind.label().to_owned(), str::to_owned);
-        count(&self.status_writes, vec![("outcome", outcome)]);
+        count(&self.status_writes, &vec![("outcome", outcome)]);
     }
 
     /// An event was published, or not.
     pub fn event_published(&self, result: Result<(), ApiErrorKind>) {
-        count(&self.events, vec![("outcome", outcome(result))]);
+        count(&self.events, &vec![("outcome", outcome(result))]);
     }
 
     /// An event was dropped, since too many wait.
     pub fn event_dropped(&self) {
-        count(&self.events, vec![("outcome", "dropped".to_owned())]);
+        count(&self.events, &vec![("outcome", "dropped".to_owned())]);
     }
 
     /// A request to the API server failed.
     pub fn api_failed(&self, request: &'static str, kind: ApiErrorKind) {
-        count(&self.api_errors, vec![("request", request.to_owned()), ("reason", kind.label().to_owned())]);
+        count(&self.api_errors, &vec![("request", request.to_owned()), ("reason", kind.label().to_owned())]);
     }
 
     /// A watch broke off or could not begin.
     pub fn watch_failed(&self, resource: &str, kind: ApiErrorKind) {
         count(
             &self.watch_errors,
-            vec![("resource", resource.to_owned()), ("reason", kind.label().to_owned())],
+            &vec![("resource", resource.to_owned()), ("reason", kind.label().to_owned())],
         );
     }
 
@@ -192,8 +193,8 @@ impl Metrics {
     }
 }
 
-fn count(family: &Family<Labels, Counter>, labels: Labels) {
-    family.get_or_create_owned(&labels).inc();
+fn count(family: &Family<Labels, Counter>, labels: &Labels) {
+    family.get_or_create_owned(labels).inc();
 }
 
 fn outcome(result: Result<(), ApiErrorKind>) -> String {
@@ -211,49 +212,18 @@ impl fmt::Debug for Queries {
 
 impl Collector for Queries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        static SECONDS: OnceLock<Unit> = OnceLock::new();
         let servers = (self.0)().servers;
-        let counters = |encoder: &mut DescriptorEncoder<'_>,
-                        name: &str,
-                        help: &str,
-                        unit: Option<&'static Unit>,
-                        value: &dyn Fn(&crate::prometheus::ServerStatistics) -> f64| {
-            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        for of in QUERY_COUNTERS {
+            let mut family = encoder.encode_descriptor(of.name, of.help, None, MetricType::Counter)?;
             for (server, statistics) in &servers {
                 let labels = [("server", server.as_str())];
-                use prometheus_client::encoding::EncodeMetric;
-                ConstCounter::new(value(statistics)).encode(family.encode_family(&labels)?)?;
+                ConstCounter::new((of.value)(statistics)).encode(family.encode_family(&labels)?)?;
             }
-            Ok::<(), fmt::Error>(())
-        };
-        let real = crate::number::from_u64;
-        counters(&mut encoder, "prometheus_requests", "Questions put to a Prometheus server", None, &|of| {
-            real(of.requests)
-        })?;
-        counters(
-            &mut encoder,
-            "prometheus_coalesced",
-            "Questions answered by the answer to an identical one",
-            None,
-            &|of| real(of.coalesced),
-        )?;
-        let unit = SECONDS.get_or_init(|| Unit::Seconds);
-        counters(
-            &mut encoder,
-            "prometheus_request_duration",
-            "Time that ended questions took together",
-            Some(unit),
-            &|of| of.latency_sum.seconds(),
-        )?;
-        let mut family = encoder.encode_descriptor(
-            "prometheus_failures",
-            "Questions that brought no answer",
-            None,
-            MetricType::Counter,
-        )?;
+        }
+        let help = "Questions that brought no answer";
+        let mut family = encoder.encode_descriptor("prometheus_failures", help, None, MetricType::Counter)?;
         for (server, statistics) in &servers {
             for (kind, failures) in &statistics.failures {
-                use prometheus_client::encoding::EncodeMetric;
                 let labels = [("server", server.as_str()), ("reason", kind.name())];
                 ConstCounter::new(*failures).encode(family.encode_family(&labels)?)?;
             }
@@ -261,3 +231,32 @@ impl Collector for Queries {
         Ok(())
     }
 }
+
+struct QueryCounter {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&ServerStatistics) -> f64,
+}
+
+const QUERY_COUNTERS: [QueryCounter; 4] = [
+    QueryCounter {
+        name: "prometheus_requests",
+        help: "Questions put to a Prometheus server",
+        value: |of| from_u64(of.requests),
+    },
+    QueryCounter {
+        name: "prometheus_coalesced",
+        help: "Questions answered by the answer to an identical one",
+        value: |of| from_u64(of.coalesced),
+    },
+    QueryCounter {
+        name: "prometheus_requests_ended",
+        help: "Questions that have been answered or given up",
+        value: |of| from_u64(of.latency_count),
+    },
+    QueryCounter {
+        name: "prometheus_request_seconds",
+        help: "Time that ended questions took together",
+        value: |of| of.latency_sum.seconds(),
+    },
+];

@@ -12,6 +12,7 @@ use crate::cluster::PolicyKey;
 use crate::control::{Decision, Policy};
 use crate::number::from_count;
 use crate::signal::SignalState;
+use crate::time::Span;
 
 /// What is shown of one policy.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +114,7 @@ impl PolicyFigures {
             figures.real(SIGNAL_VALUE, label(), signal.value);
             figures.real(SIGNAL_TARGET, label(), Some(signal.target));
             figures.count(SIGNAL_NEED, label(), signal.need);
-            figures.real(SIGNAL_AGE, label(), signal.age.map(|age| age.seconds()));
+            figures.real(SIGNAL_AGE, label(), signal.age.map(Span::seconds));
             figures.count(SIGNAL_FIT, label(), Some(u32::from(signal.state == SignalState::Fresh)));
         }
         for ceiling in &decision.ceilings {

@@ -1,0 +1,231 @@
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+use crate::cluster::pod;
+use crate::control::Rollout;
+
+const NOW: Time = Time::from_seconds(1_790_000_000);
+
+fn index() -> (Index, UnboundedReceiver<PolicyKey>) {
+    let (changes, changed) = unbounded_channel();
+    (Index::new(changes), changed)
+}
+
+fn web() -> TargetKey {
+    TargetKey::new("apps/v1", "Deployment", "shop", "web")
+}
+
+fn put_deployment(index: &Index, key: &TargetKey, uid: &str) {
+    let deployment = serde_json::from_value(json!({
+        "metadata": {"uid": uid, "resourceVersion": "5", "generation": 1},
+        "spec": {"replicas": 3, "selector": {}, "template": {}},
+        "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3}
+    }))
+    .unwrap();
+    index.put_workload(key.clone(), |before| WorkloadRecord::deployment(&deployment, before));
+}
+
+fn pod_record(uid: &str, owner: &str, more: &Value) -> PodRecord {
+    let mut value = json!({
+        "metadata": {
+            "uid": uid, "labels": {"app": owner},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": owner, "controller": true}]
+        },
+        "status": {"phase": "Running"}
+    });
+    for (key, more) in more.as_object().unwrap() {
+        value["metadata"][key] = more.clone();
+    }
+    pod::trim(&serde_json::from_value(value).unwrap()).unwrap()
+}
+
+fn put_pod(index: &Index, uid: &str, owner: &str) {
+    index.put_pod("shop", pod_record(uid, owner, &json!({})), NOW);
+}
+
+fn terminating(uid: &str, owner: &str) -> PodRecord {
+    // Ten seconds ago, with thirty to go.
+    let deadline = json!({"deletionTimestamp": "2026-09-21T14:13:40Z", "deletionGracePeriodSeconds": 30});
+    pod_record(uid, owner, &deadline)
+}
+
+fn policy(name: &str, created: i64, mode: &str) -> PolicyRecord {
+    let policy = serde_json::from_value(json!({
+        "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy",
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "generation": 1,
+                     "creationTimestamp": jiff::Timestamp::from_second(created).unwrap().to_string()},
+        "spec": {"scaleTargetRef": {"name": "web"}, "maxReplicas": 9, "mode": mode, "metrics": [
+            {"name": "rps", "prometheus": {"query": "q"}, "target": {"type": "AverageValue", "averageValue": "9"}}]}
+    }))
+    .unwrap();
+    PolicyRecord::trim(policy).unwrap().0
+}
+
+fn ids(uids: &[&str]) -> Vec<PodId> {
+    let mut ids: Vec<_> = uids.iter().map(|uid| Uid::of(uid).pod()).collect();
+    ids.sort();
+    ids
+}
+
+fn seen(index: &Index) -> Vec<PodId> {
+    index.workload(&web(), 0).unwrap().workload.pods.iter().map(|pod| pod.id).collect()
+}
+
+#[test]
+fn pods_are_found_by_owner_and_not_by_label() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "d");
+    index.put_replica_set(Uid::of("rs1"), "shop", Uid::of("d"));
+    index.put_replica_set(Uid::of("rs9"), "shop", Uid::of("another deployment"));
+    put_pod(&index, "p1", "rs1");
+    put_pod(&index, "p2", "rs1");
+    put_pod(&index, "stranger", "rs9");
+    assert_eq!(seen(&index), ids(&["p1", "p2"]));
+    assert_eq!(index.workload(&web(), 0).unwrap().workload.rollout, Rollout::Settled);
+    // A pod seen before its ReplicaSet is found as soon as that is.
+    put_pod(&index, "p3", "rs2");
+    index.put_replica_set(Uid::of("rs2"), "shop", Uid::of("d"));
+    assert_eq!(seen(&index), ids(&["p1", "p2", "p3"]));
+    assert_eq!(
+        index.workload(&web(), 0).unwrap().workload.rollout,
+        Rollout::Progressing,
+        "two revisions live"
+    );
+    index.put_pod("shop", terminating("p3", "rs2"), NOW);
+    assert_eq!(
+        index.workload(&web(), 0).unwrap().workload.rollout,
+        Rollout::Settled,
+        "one of them only shuts down"
+    );
+}
+
+#[test]
+fn pods_that_ended_are_left_out() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "d");
+    index.put_replica_set(Uid::of("rs1"), "shop", Uid::of("d"));
+    put_pod(&index, "p1", "rs1");
+    put_pod(&index, "evicted", "rs1");
+    index.put_pod("shop", PodRecord { finished: true, ..pod_record("evicted", "rs1", &json!({})) }, NOW);
+    assert_eq!(seen(&index), ids(&["p1"]));
+}
+
+#[test]
+fn how_long_a_pod_took_to_go_is_told_once() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "d");
+    index.put_replica_set(Uid::of("rs1"), "shop", Uid::of("d"));
+    for uid in ["deleted", "ended", "crashed"] {
+        put_pod(&index, uid, "rs1");
+    }
+    index.remove_pod(&pod_record("crashed", "rs1", &json!({})), NOW);
+    index.remove_pod(&terminating("deleted", "rs1"), NOW);
+    index.put_pod("shop", PodRecord { finished: true, ..terminating("ended", "rs1") }, NOW);
+    // The entry in the list goes a while after the containers have ended; that is no news.
+    index.remove_pod(
+        &PodRecord { finished: true, ..terminating("ended", "rs1") },
+        NOW + Span::from_seconds(60),
+    );
+    let found = index.workload(&web(), 0).unwrap();
+    let drains: Vec<_> =
+        found.workload.departed.iter().map(|departed| (departed.id, departed.drain)).collect();
+    let took = Span::from_seconds(10);
+    assert_eq!(drains, [(Uid::of("deleted").pod(), took), (Uid::of("ended").pod(), took)]);
+    assert!(index.workload(&web(), found.departures).unwrap().workload.departed.is_empty());
+}
+
+#[test]
+fn a_new_list_removes_what_went_unseen_in_its_scope_only() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "d");
+    let elsewhere = TargetKey { namespace: "other".to_owned(), ..web() };
+    put_deployment(&index, &elsewhere, "e");
+    index.put_replica_set(Uid::of("rs1"), "shop", Uid::of("d"));
+    put_pod(&index, "p1", "rs1");
+    put_pod(&index, "p2", "rs1");
+    index.put_pod("other", pod_record("p9", "rs1", &json!({})), NOW);
+    index.retain_pods(Some("shop"), &HashSet::from([Uid::of("p2")]));
+    assert_eq!(seen(&index), ids(&["p2", "p9"]));
+    assert!(index.workload(&web(), 0).unwrap().workload.departed.is_empty(), "how long it took is not known");
+    index.retain_workloads("StatefulSet", None, &HashSet::new());
+    index.retain_workloads("Deployment", Some("shop"), &HashSet::new());
+    assert!(index.workload(&web(), 0).is_none() && index.workload(&elsewhere, 0).is_some());
+    index.retain_pods(None, &HashSet::new());
+    assert!(
+        index.state().pods.is_empty() && index.state().pods_of.is_empty() && index.state().pods_in.is_empty()
+    );
+}
+
+#[test]
+fn a_workload_made_anew_is_not_removed_by_the_old_ones_end() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "new");
+    index.remove_workload(&web(), Uid::of("old"));
+    assert!(index.workload(&web(), 0).is_some());
+}
+
+#[test]
+fn the_older_policy_acts_and_autoscalers_are_rivals_of_all() {
+    let (index, _changes) = index();
+    let (older, twin, younger) = (
+        policy("b-older", 100, "Active"),
+        policy("a-younger", 200, "Active"),
+        policy("c-younger", 200, "Active"),
+    );
+    let dry = policy("dry", 50, "DryRun");
+    for record in [&younger, &older, &dry, &twin] {
+        index.put_policy((*record).clone(), None);
+    }
+    let names =
+        |record: &PolicyRecord| index.rivals(record).into_iter().map(|rival| rival.name).collect::<Vec<_>>();
+    assert!(names(&older).is_empty(), "a policy that writes nothing is nobody's rival");
+    assert_eq!(names(&twin), ["b-older"]);
+    assert_eq!(names(&younger), ["b-older", "a-younger"], "of the same age, the name decides");
+    index.put_autoscaler(Uid::of("hpa"), "keda-hpa-web", web());
+    assert_eq!(index.rivals(&older)[0].kind, "HorizontalPodAutoscaler");
+    index.put_autoscaler(Uid::of("hpa"), "keda-hpa-web", TargetKey { name: "api".to_owned(), ..web() });
+    index.remove_policy(&older.key, older.uid);
+    assert!(names(&twin).is_empty());
+}
+
+#[test]
+fn only_changes_that_matter_are_announced() {
+    let (index, mut changes) = index();
+    let mut announced = || std::iter::from_fn(|| changes.try_recv().ok()).count();
+    let record = policy("web", 100, "Active");
+    index.put_policy(record.clone(), Some(Box::default()));
+    assert_eq!(announced(), 1);
+    index.put_policy(record.clone(), Some(Box::default()));
+    assert_eq!(announced(), 0, "our own status write is no news");
+    index.put_policy(PolicyRecord { generation: 2, ..record.clone() }, None);
+    assert_eq!(announced(), 1);
+    assert!(index.take_status(&record.key).is_some(), "an edit does not lose the status found at the start");
+    assert!(index.take_status(&record.key).is_none());
+    index.retain_policies(Some("other"), &HashSet::new());
+    assert_eq!(announced(), 0);
+    index.retain_policies(None, &HashSet::new());
+    assert_eq!((announced(), index.policies().len()), (1, 0));
+}
+
+#[test]
+fn a_workload_is_found_among_twenty_thousand_pods_without_looking_at_them_all() {
+    let (index, _changes) = index();
+    for workload in 0..1000 {
+        let (deployment, set) = (format!("d{workload}"), format!("rs{workload}"));
+        put_deployment(&index, &TargetKey { name: deployment.clone(), ..web() }, &deployment);
+        index.put_replica_set(Uid::of(&set), "shop", Uid::of(&deployment));
+        (0..20).for_each(|pod| put_pod(&index, &format!("{set}-{pod}"), &set));
+    }
+    let begin = Instant::now();
+    let rounds = 10_000;
+    for round in 0..rounds {
+        let key = TargetKey { name: format!("d{}", round % 1000), ..web() };
+        assert_eq!(index.workload(&key, 0).unwrap().workload.pods.len(), 20);
+    }
+    // A scan of all pods takes milliseconds; this takes some ten microseconds in a debug build.
+    let each = begin.elapsed() / rounds;
+    assert!(each.as_micros() < 500, "{each:?} each");
+}
