@@ -10,6 +10,7 @@ pub use operator::{Operator, OperatorOptions};
 pub use role::{Right, operator_rights};
 pub use stage::{POLICY, Stage, WORKLOAD, Workload, condition};
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,8 +58,8 @@ enum Ground {
     Real { cluster: Box<Cluster>, kubelet: Kubelet },
 }
 
-/// Why a bed could not be made, or did not do what it was told.
-#[derive(Debug, thiserror::Error)]
+/// Why a bed could not be made, or did not do what it was told. Shown the same when a test unwraps it.
+#[derive(thiserror::Error)]
 pub enum BedError {
     /// A server did not start.
     #[error(transparent)]
@@ -81,6 +82,12 @@ pub enum BedError {
     /// Something waited for did not come.
     #[error("{0}")]
     Late(String),
+}
+
+impl fmt::Debug for BedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<kube::Error> for BedError {

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll::operator::{Options, RunError, run};
 use plimsoll::prometheus::{Config, Servers};
@@ -100,10 +101,10 @@ impl Operator {
         }
     }
 
-    /// Waits until so many more evaluations have been made.
+    /// Waits until so many more evaluations have been made, one or more of them a second.
     pub async fn evaluations(&self, more: u64) -> Result<(), BedError> {
         let enough = self.evaluated().await?.saturating_add(more);
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + DEADLINE + Duration::from_secs(more.saturating_mul(2));
         loop {
             let evaluated = self.evaluated().await?;
             if evaluated >= enough {

@@ -8,7 +8,14 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod ceilings;
 mod demand;
+mod outage;
+mod people;
+mod restart;
+mod rivals;
+mod rollouts;
+mod steady;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +54,32 @@ async fn every_scenario(floor: Floor) {
     }
     add!("a ramp is followed up at once and down after the window, to the exact count", demand::ramp);
     add!("a spike shorter than the window adds pods and removes none", demand::spike);
+    add!("while Prometheus is stopped the count never moves", outage::stopped);
+    add!("while Prometheus hangs the count never moves", outage::hung);
+    add!("an empty result moves nothing", outage::empty);
+    add!("NaN moves nothing", outage::not_a_number);
+    add!("a negative value moves nothing", outage::negative);
+    add!("an absurd value moves nothing", outage::absurd);
+    add!("an exact zero while pods serve moves nothing", outage::zero);
+    add!("a rollout with surge under constant load leaves the count alone", rollouts::surge);
+    add!("a lull during a rollout waits for its end", rollouts::lull);
+    add!("growth ends at a connection ceiling, and a lowered one is walked down to", ceilings::walked_down);
+    add!("a lowered hard ceiling is cut to at once", ceilings::cut);
+    add!("no ceiling cuts below minReplicas or lets it grow", ceilings::infeasible);
+    add!("an observed ceiling only reports", ceilings::observed);
+    add!("growth ends at the scalability ceiling", ceilings::scalability);
+    add!("a frozen count stays until the freeze ends", people::frozen);
+    add!("a dry run publishes and writes nothing", people::dry_run);
+    add!("a paused direction is not taken", people::paused);
+    add!("an emergency cap cuts at once, below minReplicas too, and ends by itself", people::emergency);
+    add!("a count set by a person is corrected as demand allows", rivals::person);
+    add!("replicas 0 set by somebody is left alone", rivals::zero);
+    add!("a write with an old version is dropped and decided anew", rivals::conflict);
+    add!("beside a HorizontalPodAutoscaler nothing is written", rivals::autoscaler);
+    add!("of two policies on one workload the older acts", rivals::second_policy);
+    add!("after a restart nothing is removed for a window", restart::stopped);
+    add!("after a crash nothing is removed for a window", restart::killed);
+    add!("noise of three percent writes nothing", steady::noise);
     suite.run().await.into_result().unwrap();
 }
 
