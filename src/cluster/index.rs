@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::api::apps::v1::Deployment;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::departed::Departures;
@@ -156,7 +157,7 @@ impl Index {
         self.state().departures.after(workload, told)
     }
 
-    pub(super) fn put_policy(&self, record: PolicyRecord, status: Option<Box<ScalingPolicyStatus>>) {
+    pub(crate) fn put_policy(&self, record: PolicyRecord, status: Option<Box<ScalingPolicyStatus>>) {
         let mut state = self.state();
         let key = record.key.clone();
         let before = state.policies.get(&key).map(|entry| entry.record.clone());
@@ -177,7 +178,7 @@ impl Index {
         self.announce(key);
     }
 
-    pub(super) fn remove_policy(&self, key: &PolicyKey, uid: Uid) {
+    pub(crate) fn remove_policy(&self, key: &PolicyKey, uid: Uid) {
         let mut state = self.state();
         if state.policies.get(key).is_some_and(|entry| entry.record.uid == uid)
             && let Some(entry) = state.policies.remove(key)
@@ -204,6 +205,10 @@ impl Index {
     /// Nobody listens while the operator stops; then there is nothing to tell.
     fn announce(&self, key: PolicyKey) {
         let _ = self.changes.send(key);
+    }
+
+    pub(crate) fn put_deployment(&self, key: TargetKey, deployment: &Deployment) {
+        self.put_workload(key, |before| WorkloadRecord::deployment(deployment, before));
     }
 
     /// Keeps a workload that `trim` makes of what was kept until now.

@@ -10,8 +10,8 @@ use crate::control::Rollout;
 const NOW: Time = Time::from_seconds(1_790_000_000);
 
 fn index() -> (Index, UnboundedReceiver<PolicyKey>) {
-    let (changes, changed) = unbounded_channel();
-    (Index::new(changes), changed)
+    let (changes, news) = unbounded_channel();
+    (Index::new(changes), news)
 }
 
 fn web() -> TargetKey {

@@ -279,120 +279,64 @@ mod tests {
         }
     }
 
+    /// The occasions before a minute is over, then, and after five.
+    fn occasions(next: &ScalingPolicyStatus) -> [Option<Occasion>; 3] {
+        [59, 60, 300].map(|seconds| found().occasion(next, false, after(seconds)))
+    }
+
+    fn condition_at(at: usize, status: &str, reason: &str) -> ScalingPolicyStatus {
+        but(|next| {
+            next.conditions[at].status = status.to_owned();
+            next.conditions[at].reason = reason.to_owned();
+        })
+    }
+
     #[test]
-    fn status_is_written_on_change_at_once_and_for_drift_after_a_minute() {
-        use Occasion::{Checkpoint, Condition, Count, Drift, Generation, Limit};
-        let condition_at = |at: usize, status: &'static str, reason: &'static str| {
-            but(move |next| {
-                next.conditions[at].status = status.to_owned();
-                next.conditions[at].reason = reason.to_owned();
-            })
-        };
-        for (name, next, early, at_a_minute, late) in [
-            ("nothing", status(), None, None, None),
-            ("a message", but(|next| next.conditions[1].message = "other".to_owned()), None, None, None),
-            ("an age", but(|next| next.metrics[0].age_seconds = Some(59)), None, None, None),
-            (
-                "somebody scaled",
-                but(|next| next.current_replicas = Some(41)),
-                Some(Count),
-                Some(Count),
-                Some(Count),
-            ),
-            (
-                "the spec",
-                but(|next| next.observed_generation = Some(2)),
-                Some(Generation),
-                Some(Generation),
-                Some(Generation),
-            ),
-            (
-                "a limit",
-                but(|next| next.limited_by = Some("maxReplicas".to_owned())),
-                Some(Limit),
-                Some(Limit),
-                Some(Limit),
-            ),
-            (
-                "a condition's status",
-                condition_at(2, "False", "ValidMetricFound"),
-                Some(Condition),
-                Some(Condition),
-                Some(Condition),
-            ),
-            (
-                "a condition's reason",
-                condition_at(2, "True", "SomeMetricsUnfit"),
-                Some(Condition),
-                Some(Condition),
-                Some(Condition),
-            ),
-            (
-                "a condition more",
-                but(|next| next.conditions.push(condition("Z", "True", "Z"))),
-                Some(Condition),
-                Some(Condition),
-                Some(Condition),
-            ),
-            (
-                "what goes on while able",
-                condition_at(0, "True", "ScaleDownStabilized"),
-                None,
-                Some(Drift),
-                Some(Drift),
-            ),
-            (
-                "no longer able",
-                condition_at(0, "False", "FailedGetScale"),
-                Some(Condition),
-                Some(Condition),
-                Some(Condition),
-            ),
-            (
-                "a value, by 9 %",
-                but(|next| next.metrics[0].value = Some("3920".to_owned())),
-                None,
-                None,
-                None,
-            ),
-            (
-                "a value, by 11 %",
-                but(|next| next.metrics[0].value = Some("4000".to_owned())),
-                None,
-                Some(Drift),
-                Some(Drift),
-            ),
-            ("a value gone", but(|next| next.metrics[0].value = None), None, Some(Drift), Some(Drift)),
-            (
-                "a signal's state",
-                but(|next| next.metrics[1].state = "Stale".to_owned()),
-                None,
-                Some(Drift),
-                Some(Drift),
-            ),
-            ("desired, by 5 %", but(|next| next.desired_replicas = Some(42)), None, None, None),
-            (
-                "desired, by half",
-                but(|next| next.desired_replicas = Some(60)),
-                None,
-                Some(Drift),
-                Some(Drift),
-            ),
-            ("unmet", but(|next| next.unmet_replicas = Some(1)), None, Some(Drift), Some(Drift)),
-            ("a ceiling", but(|next| next.ceilings[0].replicas = Some(30)), None, Some(Drift), Some(Drift)),
-            ("a ceiling gone", but(|next| next.ceilings.clear()), None, Some(Drift), Some(Drift)),
-            (
-                "pods",
-                but(|next| next.pods = Some(PodCounts { serving: 30, ..status().pods.unwrap() })),
-                None,
-                Some(Drift),
-                Some(Drift),
-            ),
-            ("memory", but(|next| next.last_changes = vec![change_made()]), None, None, Some(Checkpoint)),
-            ("start-up times", but(|next| next.start_up = None), None, None, Some(Checkpoint)),
+    fn what_a_person_acts_on_is_written_at_once() {
+        use Occasion::{Condition, Count, Generation, Limit};
+        for (name, next, occasion) in [
+            ("somebody scaled", but(|next| next.current_replicas = Some(41)), Count),
+            ("the spec", but(|next| next.observed_generation = Some(2)), Generation),
+            ("a limit", but(|next| next.limited_by = Some("maxReplicas".to_owned())), Limit),
+            ("a condition's status", condition_at(2, "False", "ValidMetricFound"), Condition),
+            ("a condition's reason", condition_at(2, "True", "SomeMetricsUnfit"), Condition),
+            ("a condition more", but(|next| next.conditions.push(condition("Z", "True", "Z"))), Condition),
+            ("no longer able", condition_at(0, "False", "FailedGetScale"), Condition),
         ] {
-            let occasion = |seconds| found().occasion(&next, false, after(seconds));
-            assert_eq!((occasion(59), occasion(60), occasion(300)), (early, at_a_minute, late), "{name}");
+            assert_eq!(occasions(&next), [Some(occasion); 3], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_drifts_is_written_after_a_minute() {
+        let serving = |serving| PodCounts { serving, ..status().pods.unwrap() };
+        for (name, next) in [
+            ("what goes on while able", condition_at(0, "True", "ScaleDownStabilized")),
+            ("a value, by 11 %", but(|next| next.metrics[0].value = Some("4000".to_owned()))),
+            ("a value gone", but(|next| next.metrics[0].value = None)),
+            ("a signal's state", but(|next| next.metrics[1].state = "Stale".to_owned())),
+            ("desired, by half", but(|next| next.desired_replicas = Some(60))),
+            ("unmet", but(|next| next.unmet_replicas = Some(1))),
+            ("a ceiling", but(|next| next.ceilings[0].replicas = Some(30))),
+            ("a ceiling gone", but(|next| next.ceilings.clear())),
+            ("pods", but(|next| next.pods = Some(serving(30)))),
+        ] {
+            assert_eq!(occasions(&next), [None, Some(Occasion::Drift), Some(Occasion::Drift)], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_restart_would_forget_is_written_after_five_minutes_and_the_rest_never() {
+        for (name, next, late) in [
+            ("nothing", status(), None),
+            ("a message", but(|next| next.conditions[1].message = "other".to_owned()), None),
+            ("an age", but(|next| next.metrics[0].age_seconds = Some(59)), None),
+            ("a value, by 9 %", but(|next| next.metrics[0].value = Some("3920".to_owned())), None),
+            ("desired, by 5 %", but(|next| next.desired_replicas = Some(42)), None),
+            ("changes", but(|next| next.last_changes = vec![change_made()]), Some(Occasion::Checkpoint)),
+            ("start-up times", but(|next| next.start_up = None), Some(Occasion::Checkpoint)),
+        ] {
+            assert_eq!(occasions(&next), [None, None, late], "{name}");
         }
     }
 

@@ -95,7 +95,7 @@ impl Watches {
 }
 
 /// A view on the watches' health that can be handed around.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct WatchHealth(Vec<Arc<WatchState>>);
 
 impl WatchHealth {

@@ -75,7 +75,7 @@ impl Watched for DeserializeGuard<ScalingPolicy> {
 
 impl Watched for Deployment {
     fn put(self, index: &Index, _: Time) {
-        index.put_workload(target("Deployment", &self), |before| WorkloadRecord::deployment(&self, before));
+        index.put_deployment(target("Deployment", &self), &self);
     }
 
     fn remove(self, index: &Index, _: Time) {

@@ -12,6 +12,11 @@ mod signals;
 mod supervisor;
 mod task;
 
+#[cfg(test)]
+mod loop_tests;
+#[cfg(test)]
+mod testing;
+
 pub use clock::Clock;
 pub use options::Options;
 pub use record::{RECORD_VERSION, Recalled, Record, Recorder};

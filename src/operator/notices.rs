@@ -117,3 +117,103 @@ impl Budget {
         self.left.checked_sub(1).inspect(|left| self.left = *left).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as MetaTime;
+
+    use super::*;
+
+    fn condition(text: &str) -> Condition {
+        let [kind, status, reason] = text.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("three words: {text}")
+        };
+        Condition {
+            last_transition_time: MetaTime(jiff::Timestamp::UNIX_EPOCH),
+            message: format!("because of {reason}"),
+            observed_generation: None,
+            reason: reason.to_owned(),
+            status: status.to_owned(),
+            type_: kind.to_owned(),
+        }
+    }
+
+    fn told(before: &[&str], now: &[&str]) -> Vec<String> {
+        let conditions = |texts: &[&str]| texts.iter().map(|text| condition(text)).collect::<Vec<_>>();
+        let notices = condition_notices(&conditions(before), &conditions(now));
+        notices
+            .iter()
+            .map(|notice| format!("{}{}", notice.reason, if notice.warning { "!" } else { "" }))
+            .collect()
+    }
+
+    #[test]
+    fn what_goes_bad_is_a_warning_and_what_heals_is_told() {
+        const ACTIVE: &str = "ScalingActive True ValidMetricFound";
+        const UNFIT: &str = "ScalingActive False FailedGetExternalMetric";
+        const FREE: &str = "ScalingLimited False DesiredWithinRange";
+        const RATED: &str = "ScalingLimited True ScaleUpLimit";
+        const HELD: &str = "ScalingLimited True ConnectionBudget";
+        const READY: &str = "Ready True Ready";
+        for (name, before, now, expected) in [
+            ("a good beginning", &[][..], &[ACTIVE, FREE, READY][..], &[][..]),
+            (
+                "a bad beginning",
+                &[],
+                &[UNFIT, FREE, "Ready False FailedGetExternalMetric"],
+                &["FailedGetExternalMetric!"],
+            ),
+            ("nothing new", &[UNFIT, HELD], &[UNFIT, HELD], &[]),
+            ("signals go", &[ACTIVE, READY], &[UNFIT, READY], &["FailedGetExternalMetric!"]),
+            ("signals come back", &[UNFIT], &[ACTIVE], &["ValidMetricFound"]),
+            ("all good, for another reason", &[ACTIVE], &["ScalingActive True SomeMetricsUnfit"], &[]),
+            ("a limit binds", &[FREE], &[HELD], &["ConnectionBudget!"]),
+            ("another limit binds", &[HELD], &["ScalingLimited True TooManyReplicas"], &["TooManyReplicas!"]),
+            ("a limit binds no more", &[HELD], &[FREE], &["DesiredWithinRange"]),
+            ("a rate is no news", &[FREE], &[RATED], &[]),
+            ("nor is its end", &[RATED], &[FREE], &[]),
+            (
+                "the workload cannot be read",
+                &["AbleToScale True ReadyForNewScale"],
+                &["AbleToScale False FailedGetScale", "Ready False FailedGetScale"],
+                &["FailedGetScale!"],
+            ),
+            (
+                "a dry run is wanted",
+                &["AbleToScale True ReadyForNewScale"],
+                &["AbleToScale False DryRun"],
+                &["DryRun"],
+            ),
+            (
+                "a write failed, which is told with its count",
+                &[READY],
+                &["AbleToScale False FailedUpdateScale", "Ready False FailedUpdateScale"],
+                &[],
+            ),
+            (
+                "only Ready changed",
+                &[ACTIVE, READY],
+                &[ACTIVE, "Ready False RivalAutoscaler"],
+                &["RivalAutoscaler!"],
+            ),
+            (
+                "it flaps",
+                &["Flapping False Steady"],
+                &["Flapping True TooManyReversals"],
+                &["TooManyReversals!"],
+            ),
+        ] {
+            assert_eq!(told(before, now), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_policy_publishes_a_burst_and_then_one_a_minute() {
+        let start = Time::from_seconds(1_000_000);
+        let mut budget = Budget::default();
+        assert_eq!((0..100).filter(|_| budget.take(start)).count(), 25);
+        let an_hour = (0..3600_u64).filter(|second| budget.take(start + Span::from_seconds(*second))).count();
+        assert_eq!(an_hour, 59);
+        assert_eq!((0..100).filter(|_| budget.take(start + Span::from_seconds(86_400))).count(), 25);
+    }
+}

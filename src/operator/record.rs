@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,13 +64,13 @@ pub struct Recalled {
 pub struct Recorder(SyncSender<(PolicyKey, Vec<u8>)>);
 
 impl Recorder {
-    /// Records into a directory, one file a policy, on a thread of its own that ends with the last recorder.
-    pub fn start(directory: &Path) -> io::Result<Self> {
+    /// Records into a directory, one file a policy, on a thread of its own that ends after the last recorder is gone.
+    pub fn start(directory: &Path) -> io::Result<(Self, JoinHandle<()>)> {
         fs::create_dir_all(directory)?;
         let (sender, queue) = sync_channel(QUEUE);
         let files = Files { directory: directory.to_owned(), open: HashMap::new() };
-        thread::Builder::new().name("recorder".to_owned()).spawn(move || files.run(&queue))?;
-        Ok(Self(sender))
+        let writer = thread::Builder::new().name("recorder".to_owned()).spawn(move || files.run(&queue))?;
+        Ok((Self(sender), writer))
     }
 
     /// Hands in a record; false if it cannot be taken.
@@ -128,4 +128,115 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let size = file.metadata()?.len();
     Ok((file, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Memory, Policy, Target, TargetFault, TargetFaultKind, decide};
+    use crate::signal::{Age, Answer, Reading};
+    use crate::time::Span;
+
+    fn spec() -> ScalingPolicySpec {
+        serde_json::from_value(serde_json::json!({
+            "scaleTargetRef": {"name": "web"}, "maxReplicas": 90, "metrics": [{
+                "name": "rps", "prometheus": {"query": "q"}, "target": {"type": "AverageValue", "averageValue": "9.7"}}]
+        }))
+        .unwrap()
+    }
+
+    fn observation(value: f64) -> Observation {
+        let workload = serde_json::from_value(serde_json::json!({
+            "specReplicas": 4, "rollout": "Settled", "update": "replace", "terminationGrace": 30_000, "progressDeadline": 600_000,
+            "pods": (0..4).map(|id| serde_json::json!({"id": id, "created": 0, "readySince": 5})).collect::<Vec<_>>()
+        }));
+        Observation {
+            readings: vec![Reading {
+                answer: Answer::Value(value),
+                warnings: Vec::new(),
+                age: Age::Measured(Span::ZERO),
+                covered_pods: None,
+            }],
+            target: workload.map_or_else(
+                |error| {
+                    Target::Unseen(TargetFault {
+                        kind: TargetFaultKind::NotFound,
+                        message: error.to_string(),
+                    })
+                },
+                Target::Seen,
+            ),
+            overrides: crate::control::Overrides::default(),
+            rivals: Vec::new(),
+        }
+    }
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn key() -> PolicyKey {
+        PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() }
+    }
+
+    #[test]
+    fn decided_again_from_a_recording_everything_is_the_same() {
+        let directory = directory();
+        let (recorder, writer) = Recorder::start(directory.path()).unwrap();
+        let policy = Policy::compile(&spec()).unwrap();
+        let mut memory = Memory::default();
+        // Values with no short decimal form: a digit lost would be found.
+        let values = (1..200_u32).map(|at| 100.0 / 3.0 + f64::from(at * at % 97) / 7.0);
+        let mut expected = Vec::new();
+        for (at, value) in (0_i64..).zip(values.chain([f64::NAN, f64::INFINITY])) {
+            let (observation, now) = (observation(value), Time::from_seconds(1_790_000_000 + 15 * at));
+            let (decision, next) = decide(&policy, &observation, memory, now);
+            memory = next;
+            let record = Record {
+                version: RECORD_VERSION,
+                policy: key().to_string(),
+                first: at == 0,
+                recalled: Vec::new(),
+                now,
+                spec: spec(),
+                observation,
+                decision: decision.clone(),
+            };
+            assert!(recorder.record(&key(), &record));
+            expected.push(decision);
+        }
+        drop(recorder);
+        writer.join().unwrap();
+        let text = fs::read_to_string(directory.path().join("shop_web.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), expected.len());
+        let mut memory = Memory::default();
+        for (line, expected) in text.lines().zip(expected) {
+            let record: Record = serde_json::from_str(line).unwrap();
+            assert_eq!(record.decision, expected);
+            let policy = Policy::compile(&record.spec).unwrap();
+            let (decision, next) = decide(&policy, &record.observation, memory, record.now);
+            assert_eq!(decision, expected);
+            memory = next;
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_grown_large_is_put_aside() {
+        let directory = directory();
+        let mut files = Files { directory: directory.path().to_owned(), open: HashMap::new() };
+        let half = LARGEST_FILE >> 1;
+        let line = vec![b'x'; usize::try_from(half).unwrap()];
+        for _ in 0..5 {
+            files.write(&key(), &line).unwrap();
+        }
+        let size = |name: &str| fs::metadata(directory.path().join(name)).unwrap().len();
+        assert_eq!((size("shop_web.1.jsonl"), size("shop_web.jsonl")), (LARGEST_FILE, half));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_told_at_the_start() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(Recorder::start(file.path()).is_err());
+    }
 }

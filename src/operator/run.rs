@@ -57,7 +57,8 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     if let Some(listener) = options.listener {
         beside.spawn(serve(listener, health.clone(), metrics.clone(), last));
     }
-    let recorder = options.record.as_deref().map(Recorder::start).transpose().map_err(RunError::Record)?;
+    let recording = options.record.as_deref().map(Recorder::start).transpose().map_err(RunError::Record)?;
+    let (recorder, writer) = recording.unzip();
     let autoscalers = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         ready = ready(&client, &options.namespaces, &health) => ready?,
@@ -104,6 +105,10 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     }
     // With the last task the last way to hand in events is gone, and the publisher ends.
     let _ = timeout(GRACE, publishing).await;
+    if let Some(writer) = writer {
+        // The same goes for recordings; a disk that hangs is not waited for.
+        let _ = timeout(GRACE, tokio::task::spawn_blocking(|| writer.join())).await;
+    }
     result
 }
 

@@ -10,8 +10,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::policies::{Policies, PolicyFigures};
@@ -69,8 +69,9 @@ impl Metrics {
 
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
+        let build = Family::<Labels, Gauge>::default();
+        build.get_or_create_owned(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        registry.register("build_info", "The version that runs; always 1", build);
         registry.register_with_unit(
             "evaluation_duration",
             "Time from the start of an evaluation to its last write",
@@ -260,3 +261,35 @@ const QUERY_COUNTERS: [QueryCounter; 4] = [
         value: |of| of.latency_sum.seconds(),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_is_ours_and_has_words() {
+        let metrics = Metrics::new();
+        metrics.publish_queries(Statistics::default);
+        let text = metrics.text().unwrap();
+        let named = |kind: &str| -> BTreeSet<String> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+            lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+        };
+        let (helps, types) = (named("# HELP "), named("# TYPE "));
+        assert_eq!(helps, types);
+        assert!(helps.len() > 25 && helps.iter().all(|name| name.starts_with("plimsoll_")), "{helps:?}");
+    }
+
+    #[test]
+    fn a_policys_figures_go_with_it_and_names_are_escaped() {
+        let metrics = Metrics::new();
+        let policy = PolicyKey { namespace: "shop".to_owned(), name: "we\"b".to_owned() };
+        metrics.show(&policy, PolicyFigures::of_unmet(3));
+        let line = "plimsoll_unmet_replicas{namespace=\"shop\",policy=\"we\\\"b\"} 3.0";
+        assert!(metrics.text().unwrap().contains(line), "{}", metrics.text().unwrap());
+        metrics.forget(&policy);
+        assert!(!metrics.text().unwrap().contains("namespace="));
+    }
+}

@@ -124,6 +124,13 @@ impl PolicyFigures {
         figures
     }
 
+    #[cfg(test)]
+    pub(super) fn of_unmet(unmet: u32) -> Self {
+        let mut figures = Self::default();
+        figures.count(UNMET, None, Some(unmet));
+        figures
+    }
+
     fn count(&mut self, metric: usize, label: Option<String>, value: Option<u32>) {
         self.real(metric, label, value.map(from_count));
     }

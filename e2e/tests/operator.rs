@@ -1,0 +1,308 @@
+//! The whole operator on the API server double, under the paused clock.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use e2e::apiserver::{ApiServer, Rule, Settings, Verb};
+use e2e::clock::Clock as ServerClock;
+use e2e::plant::{Plant, PlantSettings};
+use futures::future::BoxFuture;
+use plimsoll::operator::{Clock, Options, RunError, Signals, run};
+use plimsoll::prometheus::Evaluation;
+use plimsoll::signal::{Age, Answer, Reading};
+use plimsoll::time::{Span, Time};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// A total that every server tells.
+#[derive(Clone, Default)]
+struct Demand(Arc<Mutex<f64>>);
+
+impl Demand {
+    fn set(&self, value: f64) {
+        *self.0.lock().unwrap() = value;
+    }
+}
+
+impl Signals for Demand {
+    fn evaluate<'a>(&'a self, _: &'a str, _: &'a str, _: &'a Evaluation, _: Time) -> BoxFuture<'a, Reading> {
+        let value = *self.0.lock().unwrap();
+        let (answer, age) = (Answer::Value(value), Age::Measured(Span::ZERO));
+        Box::pin(async move { Reading { answer, warnings: Vec::new(), age, covered_pods: None } })
+    }
+}
+
+/// What the operator's role grants, and nothing else.
+fn role() -> Vec<Rule> {
+    vec![
+        Rule::new(&["list", "watch"], &["plimsoll.dev"], &["scalingpolicies"]),
+        Rule::new(&["patch"], &["plimsoll.dev"], &["scalingpolicies/status"]),
+        Rule::new(&["list", "watch"], &["apps"], &["deployments", "statefulsets", "replicasets"]),
+        Rule::new(&["get", "patch"], &["apps"], &["deployments/scale", "statefulsets/scale"]),
+        Rule::new(&["list", "watch"], &[""], &["pods"]),
+        Rule::new(&["list", "watch"], &["autoscaling"], &["horizontalpodautoscalers"]),
+        Rule::new(&["create"], &["events.k8s.io"], &["events"]),
+    ]
+}
+
+struct Bed {
+    server: ApiServer,
+    demand: Demand,
+    stop: CancellationToken,
+    _plant: Plant,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let start = "2026-03-01T12:00:00Z".parse().unwrap();
+        let server =
+            ApiServer::new(Settings { clock: ServerClock::starting_at(start), ..Settings::default() });
+        server.bind("operator", "system:serviceaccount:plimsoll:operator", role());
+        server.add_namespace("shop");
+        let plant = Plant::start(&server, PlantSettings::default()).unwrap();
+        Self { server, demand: Demand::default(), stop: CancellationToken::new(), _plant: plant }
+    }
+
+    fn install(&self) {
+        for definition in plimsoll::api::definitions() {
+            let definition = serde_json::to_value(definition).unwrap();
+            self.create("apiextensions.k8s.io", "v1", "customresourcedefinitions", "", definition);
+        }
+    }
+
+    fn create(&self, group: &str, version: &str, plural: &str, namespace: &str, object: Value) {
+        self.server.collection(group, version, plural).unwrap().create(namespace, object).unwrap();
+    }
+
+    fn put_workload(&self) {
+        let deployment = json!({
+            "metadata": {"name": "web"},
+            "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "web"}}, "template": {
+                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}}
+        });
+        self.create("apps", "v1", "deployments", "shop", deployment);
+    }
+
+    fn put_policy(&self) {
+        let policy = json!({
+            "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "web"},
+            "spec": {"scaleTargetRef": {"name": "web"}, "minReplicas": 2, "maxReplicas": 20, "warmUp": {"source": "Declared"},
+                "metrics": [{"name": "rps", "prometheus": {"query": "q"}, "target": {"type": "AverageValue", "averageValue": "10"}}]}
+        });
+        self.create("plimsoll.dev", "v1alpha1", "scalingpolicies", "shop", policy);
+    }
+
+    fn begin(&self) -> JoinHandle<Result<(), RunError>> {
+        self.begin_until(&self.stop)
+    }
+
+    fn begin_until(&self, stop: &CancellationToken) -> JoinHandle<Result<(), RunError>> {
+        let now = Time::from_millis(self.server.clock().now().as_millisecond());
+        let options = Options { clock: Clock::simulated(now), ..Options::new(Arc::new(self.demand.clone())) };
+        tokio::spawn(run(self.server.client_with_token("operator"), options, stop.clone()))
+    }
+
+    fn replicas(&self) -> Value {
+        self.server.collection("apps", "v1", "deployments").unwrap().get("shop", "web").unwrap()["spec"]["replicas"].clone()
+    }
+
+    fn status(&self) -> Value {
+        self.server
+            .collection("plimsoll.dev", "v1alpha1", "scalingpolicies")
+            .unwrap()
+            .get("shop", "web")
+            .unwrap()["status"]
+            .clone()
+    }
+
+    /// Status and reason of a condition.
+    fn condition(&self, kind: &str) -> (String, String) {
+        let status = self.status();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let condition =
+            conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default();
+        let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+        (text("status"), text("reason"))
+    }
+
+    fn events(&self) -> Vec<String> {
+        let mut events = self.server.collection("", "v1", "events").unwrap().list("shop");
+        events.retain(|event| event["involvedObject"]["kind"] == "ScalingPolicy");
+        events.sort_by_key(|event| event["eventTime"].as_str().unwrap().to_owned());
+        events.into_iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+fn said(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_with_the_least_role_follows_demand_up_and_down_and_then_writes_nothing() {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_workload();
+    bed.demand.set(38.0);
+    let running = bed.begin();
+    bed.put_policy();
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 4);
+    assert_eq!(bed.condition("Ready"), said("True", "Ready"));
+    bed.demand.set(95.0);
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 10);
+    assert_eq!(bed.status()["lastChanges"][0]["to"], 10);
+    bed.demand.set(38.0);
+    seconds(900).await;
+    assert_eq!(bed.replicas(), 4);
+    assert!(
+        bed.events().iter().filter(|reason| *reason == "SuccessfulRescale").count() >= 2,
+        "{:?}",
+        bed.events()
+    );
+    let revision = bed.server.revision();
+    seconds(86_400).await;
+    assert!(
+        bed.server.revision() - revision <= 1,
+        "{} writes in a day of steady state",
+        bed.server.revision() - revision
+    );
+    bed.stop.cancel();
+    timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verb_that_the_role_lacks_is_named_at_the_start() {
+    for (verb, name, resource) in [
+        (Verb::List, "list", "scalingpolicies"),
+        (Verb::Watch, "watch", "scalingpolicies"),
+        (Verb::List, "list", "deployments"),
+        (Verb::Watch, "watch", "statefulsets"),
+        (Verb::List, "list", "replicasets"),
+        (Verb::Watch, "watch", "pods"),
+    ] {
+        let bed = Bed::new();
+        bed.install();
+        bed.server.deny(verb, resource);
+        let error =
+            timeout(Duration::from_secs(30), bed.begin()).await.unwrap().unwrap().unwrap_err().to_string();
+        assert!(error.contains(&format!("grant it the verb {name} on {resource}")), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_autoscalers_to_see_the_operator_works_all_the_same() {
+    let bed = Bed::new();
+    bed.install();
+    bed.server.deny(Verb::Watch, "horizontalpodautoscalers");
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(95.0);
+    let _running = bed.begin();
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_waits_for_its_definition() {
+    let bed = Bed::new();
+    bed.put_workload();
+    bed.demand.set(95.0);
+    let running = bed.begin();
+    seconds(300).await;
+    assert!(!running.is_finished());
+    bed.install();
+    bed.put_policy();
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn verbs_lost_later_are_told_and_scaling_goes_on_when_they_return() {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(38.0);
+    let _running = bed.begin();
+    seconds(60).await;
+    bed.server.deny(Verb::Patch, "deployments/scale");
+    bed.demand.set(95.0);
+    seconds(60).await;
+    assert_eq!(
+        (bed.replicas(), bed.condition("AbleToScale")),
+        (json!(4), said("False", "FailedUpdateScale"))
+    );
+    assert_eq!(bed.events().last().map(String::as_str), Some("FailedRescale"));
+    bed.server.allow_again(Verb::Patch, "deployments/scale");
+    seconds(30).await;
+    assert_eq!((bed.replicas(), bed.condition("AbleToScale").0), (json!(10), "True".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_an_autoscaler_nothing_is_written_until_it_goes() {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(95.0);
+    let autoscaler = json!({"metadata": {"name": "web"}, "spec": {
+        "maxReplicas": 5, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
+    bed.create("autoscaling", "v2", "horizontalpodautoscalers", "shop", autoscaler);
+    let _running = bed.begin();
+    seconds(120).await;
+    assert_eq!((bed.replicas(), bed.condition("AbleToScale")), (json!(4), said("False", "RivalAutoscaler")));
+    bed.server
+        .collection("autoscaling", "v2", "horizontalpodautoscalers")
+        .unwrap()
+        .delete("shop", "web", None)
+        .unwrap();
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_goes_and_comes_back_is_followed_again() {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_policy();
+    bed.demand.set(95.0);
+    let _running = bed.begin();
+    seconds(60).await;
+    assert_eq!(bed.condition("AbleToScale"), said("False", "FailedGetScale"));
+    assert_eq!(bed.events(), ["FailedGetScale"]);
+    bed.put_workload();
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 10);
+    assert_eq!(bed.condition("AbleToScale").0, "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_writes_nothing_by_itself_and_remembers_its_changes() {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(95.0);
+    let stop = CancellationToken::new();
+    let running = bed.begin_until(&stop);
+    seconds(600).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let (revision, changes) = (bed.server.revision(), bed.status()["lastChanges"].clone());
+    let _running = bed.begin();
+    seconds(200).await;
+    assert_eq!(bed.server.revision(), revision);
+    bed.demand.set(150.0);
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 15);
+    assert_eq!(bed.status()["lastChanges"].as_array().unwrap().last(), changes.as_array().unwrap().last());
+}
