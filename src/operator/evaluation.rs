@@ -76,6 +76,7 @@ impl PolicyTask {
     async fn readings(&mut self, record: &PolicyRecord, spec: &ScalingPolicySpec, now: Time) -> Vec<Reading> {
         let ask_age = self.state.wants_age || self.state.evaluations.is_multiple_of(AGE_EVERY);
         self.state.evaluations += 1;
+        let newer_than = self.state.asked.replace(now);
         let questions: Vec<_> = spec
             .metrics
             .iter()
@@ -85,6 +86,7 @@ impl PolicyTask {
                 max_age: Span::from_seconds(metric.freshness.max_age_seconds.into()),
                 coverage: metric.coverage == Coverage::PerPod,
                 ask_age,
+                newer_than,
             })
             .collect();
         let signals = &self.context.signals;

@@ -59,8 +59,9 @@ impl Server {
         Ok(Self { config, plans: Plans::default(), wire: Arc::new(wire), sharing: Sharing::new() })
     }
 
-    /// The answer to `query` at `at`, or at a moment of the same stretch for which somebody else has asked already.
-    pub(super) async fn ask(&self, query: &Arc<str>, at: Time) -> Arc<Reply> {
+    /// The answer to `query` at `at`, or at a moment of the same stretch, after `newer_than`, for which somebody else
+    /// has asked already.
+    pub(super) async fn ask(&self, query: &Arc<str>, at: Time, newer_than: Option<Time>) -> Arc<Reply> {
         let bucket = at.millis().div_euclid(i64::try_from(SHARED_FOR.millis()).unwrap_or(i64::MAX));
         let wire = Arc::clone(&self.wire);
         let question = Arc::clone(query);
@@ -80,7 +81,7 @@ impl Server {
             }
             .boxed()
         };
-        let (reply, shared) = self.sharing.ask(bucket, Arc::clone(query), ask).await;
+        let (reply, shared) = self.sharing.ask(bucket, Arc::clone(query), at, newer_than, ask).await;
         if shared {
             self.wire.counters.coalesce();
         }

@@ -32,6 +32,9 @@ pub struct Evaluation {
     /// Whether to ask for the age. If not, the age measured last is given as [`Age::Earlier`]; if there is none, it is
     /// asked for all the same.
     pub ask_age: bool,
+    /// The moment of the policy's evaluation before this one. No answer asked for then or earlier is given again: a
+    /// second evaluation that confirms a leap must have looked a second time.
+    pub newer_than: Option<Time>,
 }
 
 impl Servers {
@@ -56,14 +59,15 @@ impl Servers {
     /// whatever goes wrong is in the reading, in words for the person on call. Beside the server's own warnings there
     /// may be one that coverage could not be had (`covered_pods` is then None) and one that the clocks differ.
     ///
-    /// Identical queries for moments within the same five seconds are asked once.
+    /// Identical queries for moments within the same five seconds are asked once, unless the one who asks has had that
+    /// answer already.
     pub async fn evaluate(&self, server: &str, namespace: &str, request: &Evaluation, at: Time) -> Reading {
         let planned = self.usable_server(server, namespace).and_then(|server| {
             let plan = server.plans.plan(request, matcher(&server.config, namespace))?;
             Ok((server, plan))
         });
         match planned {
-            Ok((server, plan)) => read(server, &plan, request.ask_age, at).await,
+            Ok((server, plan)) => read(server, &plan, request, at).await,
             Err(sentence) => Reading {
                 answer: Answer::Failed(sentence),
                 warnings: Vec::new(),
@@ -115,11 +119,11 @@ fn matcher<'a>(config: &'a ServerConfig, namespace: &'a str) -> Option<(&'a str,
     config.namespace_label.as_deref().map(|label| (label, namespace))
 }
 
-async fn read(server: &Server, plan: &Plan, ask_age: bool, at: Time) -> Reading {
+async fn read(server: &Server, plan: &Plan, request: &Evaluation, at: Time) -> Reading {
     let (value, age, coverage) = futures::join!(
-        server.ask(&plan.value, at),
-        read_age(server, plan, ask_age, at),
-        read_coverage(server, plan.coverage.as_ref(), at)
+        server.ask(&plan.value, at, request.newer_than),
+        read_age(server, plan, request, at),
+        read_coverage(server, plan.coverage.as_ref(), request, at)
     );
     let (answer, mut warnings) = match &value.answer {
         Ok(answered) => (answered.answer.clone(), answered.warnings.clone()),
@@ -132,15 +136,15 @@ async fn read(server: &Server, plan: &Plan, ask_age: bool, at: Time) -> Reading 
     Reading { answer, warnings, age, covered_pods }
 }
 
-async fn read_age(server: &Server, plan: &Plan, ask: bool, at: Time) -> Age {
+async fn read_age(server: &Server, plan: &Plan, request: &Evaluation, at: Time) -> Age {
     let query = match &plan.age {
         AgePlan::NotSampled => return Age::NotSampled,
         AgePlan::Derived(query) | AgePlan::Declared(query) => query,
     };
-    if let Some((age, measured)) = plan.last_age().filter(|_| !ask) {
+    if let Some((age, measured)) = plan.last_age().filter(|_| !request.ask_age) {
         return Age::Earlier { age, at: measured };
     }
-    let reply = server.ask(query, at).await;
+    let reply = server.ask(query, at, request.newer_than).await;
     let age = match &reply.answer {
         Ok(answered) => age_of(answered),
         Err(failure) => Age::Unknown(age_fault(plan, failure)),
@@ -191,9 +195,14 @@ fn span(seconds: f64) -> Span {
     Span::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-async fn read_coverage(server: &Server, query: Option<&Arc<str>>, at: Time) -> Result<Option<u32>, String> {
+async fn read_coverage(
+    server: &Server,
+    query: Option<&Arc<str>>,
+    request: &Evaluation,
+    at: Time,
+) -> Result<Option<u32>, String> {
     let Some(query) = query else { return Ok(None) };
-    let reply = server.ask(query, at).await;
+    let reply = server.ask(query, at, request.newer_than).await;
     match &reply.answer {
         Ok(Answered { answer: Answer::Value(pods), .. }) => Ok(Some(floor_count(*pods))),
         Ok(Answered { answer: Answer::NoSeries, .. }) => Ok(Some(0)),

@@ -249,6 +249,7 @@ pub(crate) fn evaluation(query: &str) -> Evaluation {
         max_age: Span::from_seconds(60),
         coverage: false,
         ask_age: true,
+        newer_than: None,
     }
 }
 
