@@ -125,7 +125,8 @@ impl Standing {
     }
 }
 
-/// Whether something shown is far from what was written. Ages are not compared: they always move.
+/// Whether something shown is far from what was written. Ages are not compared, they always move; nor are needs, which
+/// are values and counts rounded up, so that noise about a whole number moves them by one.
 fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
     let counts = |status: &ScalingPolicyStatus| {
         let pods = status.pods.unwrap_or_default();
@@ -159,7 +160,6 @@ fn metrics_left(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool 
         || last.metrics.iter().zip(&next.metrics).any(|(last, next)| {
             (&last.name, &last.state) != (&next.name, &next.state)
                 || last.target != next.target
-                || count_left(last.need, next.need)
                 || left(
                     number(last.value.as_ref()),
                     number(next.value.as_ref()),
@@ -369,17 +369,20 @@ mod tests {
     proptest! {
         #[test]
         fn noise_of_three_percent_on_every_signal_is_never_written(
-            noise in proptest::collection::vec((-0.03..0.03_f64, -0.03..0.03_f64, 0_u64..30), 1..200)
+            pods in 1_u32..100,
+            noise in proptest::collection::vec((-0.03..0.03_f64, -0.03..0.03_f64, 0_u64..30), 1..200),
         ) {
-            let written = found();
+            // Noise about a whole number of pods moves the need by one, which is much of few.
+            let load = |noise: f64| but(|status| {
+                let value = 90.0 * from_count(pods) * (1.0 + noise);
+                status.metrics[0].value = Some(quantity(value));
+                status.metrics[0].need = Some(crate::number::ceil_count(value / 90.0));
+            });
+            let written = Written::found(Some(load(0.0)));
             for (at, (rps, p99, age)) in noise.into_iter().enumerate() {
-                let next = but(|next| {
-                    let value = 3600.0 * (1.0 + rps);
-                    next.metrics[0].value = Some(quantity(value));
-                    next.metrics[0].need = Some(crate::number::ceil_count(value / 90.0));
-                    next.metrics[0].age_seconds = Some(age);
-                    next.metrics[1].value = Some(quantity(0.212 * (1.0 + p99)));
-                });
+                let mut next = load(rps);
+                next.metrics[0].age_seconds = Some(age);
+                next.metrics[1].value = Some(quantity(0.212 * (1.0 + p99)));
                 let now = after(15 * u64::try_from(at).unwrap());
                 prop_assert_eq!(written.occasion(&next, false, now), None);
             }
