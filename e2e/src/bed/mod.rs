@@ -113,6 +113,14 @@ impl Bed {
         Ok(Arc::new(bed))
     }
 
+    /// Which servers it is made of.
+    pub const fn floor(&self) -> Floor {
+        match self.ground {
+            Ground::Double { .. } => Floor::Double,
+            Ground::Real { .. } => Floor::Real,
+        }
+    }
+
     /// The floor in words, with the API server's version.
     pub fn name(&self) -> String {
         match &self.ground {

@@ -127,7 +127,8 @@ impl Operator {
 
     /// What it answers at one of its endpoints.
     pub async fn get(&self, path: &str) -> Result<String, BedError> {
-        let answer = async { self.client.get(format!("http://{}/{path}", self.address)).send().await?.text().await };
+        let answer =
+            async { self.client.get(format!("http://{}/{path}", self.address)).send().await?.text().await };
         answer.await.map_err(|error| BedError::Io(std::io::Error::other(error)))
     }
 }

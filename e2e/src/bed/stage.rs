@@ -84,10 +84,7 @@ impl Stage {
         let manifest: DynamicObject = read(workload.manifest())?;
         deployments.create(&PostParams::default(), &manifest).await?;
         let course = record(client.clone(), namespace).await?;
-        course
-            .settles_at(workload.replicas)
-            .await
-            .map_err(|error| BedError::Late(error.to_string()))?;
+        course.settles_at(workload.replicas).await.map_err(|error| BedError::Late(error.to_string()))?;
         Ok(Self { bed: Arc::clone(bed), namespace: namespace.to_owned(), client, course })
     }
 
@@ -271,9 +268,9 @@ impl Stage {
             event.regarding.as_ref().is_some_and(|about| about.kind.as_deref() == Some("ScalingPolicy"))
         });
         events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
-        let told = events.into_iter().map(|event| {
-            format!("{}: {}", event.reason.unwrap_or_default(), event.note.unwrap_or_default())
-        });
+        let told = events
+            .into_iter()
+            .map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.note.unwrap_or_default()));
         Ok(told.collect())
     }
 }
@@ -293,5 +290,7 @@ fn read(manifest: Value) -> Result<DynamicObject, BedError> {
 
 /// Whether Prometheus' way to write a number means this one.
 fn same(written: &str, value: f64) -> bool {
-    written.parse::<f64>().is_ok_and(|read| (read.is_nan() && value.is_nan()) || read.total_cmp(&value).is_eq())
+    written
+        .parse::<f64>()
+        .is_ok_and(|read| (read.is_nan() && value.is_nan()) || read.total_cmp(&value).is_eq())
 }

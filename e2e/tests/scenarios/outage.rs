@@ -18,7 +18,8 @@ pub(crate) async fn stopped(bed: Arc<Bed>) {
     assert_eq!(
         message,
         format!(
-            "rps is Missing: Prometheus server \"main\" ({address}): no connection: Connection refused (os error 111)"
+            "rps is Missing: Prometheus server \"main\" ({address}): it refused the connection; is the server running, and the \
+             port right?"
         )
     );
     private.is_tempted_in_vain().await;
@@ -47,7 +48,8 @@ struct Private {
 
 impl Private {
     async fn set(bed: &Arc<Bed>, name: &str) -> Self {
-        let prometheus = Prometheus::start(&[Target::new("service", bed.exporter().address())]).await.unwrap();
+        let prometheus =
+            Prometheus::start(&[Target::new("service", bed.exporter().address())]).await.unwrap();
         let stage = Stage::set(bed, name, Workload::of(4)).await.unwrap();
         stage.load(40.0).await.unwrap();
         prometheus.wait_for(&stage.query(), |values| values == ["40"]).await.unwrap();

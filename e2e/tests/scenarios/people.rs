@@ -97,7 +97,10 @@ pub(crate) async fn emergency(bed: Arc<Bed>) {
     stage.until_wanted(15).await.unwrap();
 
     let until = Timestamp::now() + 10.seconds();
-    stage.annotate("plimsoll.dev/emergency-max", format!("4 until {until} because INC-8").into()).await.unwrap();
+    stage
+        .annotate("plimsoll.dev/emergency-max", format!("4 until {until} because INC-8").into())
+        .await
+        .unwrap();
     stage.until_wanted(4).await.unwrap();
     // It ends by itself.
     stage.settled(15).await.unwrap();

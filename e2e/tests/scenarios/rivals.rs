@@ -17,8 +17,10 @@ pub(crate) async fn person(bed: Arc<Bed>) {
     let _operator = stage.operator().await.unwrap();
     stage.until_condition("ScalingActive", "True", "ValidMetricFound").await.unwrap();
     stage.scale(9).await.unwrap();
+    stage.until_wanted(9).await.unwrap();
     stage.settled(4).await.unwrap();
     stage.scale(2).await.unwrap();
+    stage.until_wanted(2).await.unwrap();
     stage.settled(4).await.unwrap();
     assert_eq!(stage.course.counts(), [4, 9, 4, 2, 4], "{}", stage.course.record());
 }
@@ -127,7 +129,10 @@ pub(crate) async fn second_policy(bed: Arc<Bed>) {
         .await
         .unwrap();
     let message = &e2e::bed::condition(&policy, "Ready").unwrap().message;
-    assert!(message.starts_with("ScalingPolicy web scales this workload too: nothing is written"), "{message}");
+    assert!(
+        message.starts_with("ScalingPolicy web scales this workload too: nothing is written"),
+        "{message}"
+    );
     operator.evaluations(8).await.unwrap();
     assert_eq!(stage.course.counts(), [4, 6], "{}", stage.course.record());
     stage.until_condition("Ready", "True", "Ready").await.unwrap();

@@ -26,7 +26,8 @@ pub(crate) async fn surge(bed: Arc<Bed>) {
         "target": {"type": "Value", "value": "10"},
     });
     bed.exporter().gauge("level", &[("namespace", &stage.namespace)], 10.0);
-    let mut policy = stage.policy(&json!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 1}}}}));
+    let mut policy =
+        stage.policy(&json!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 1}}}}));
     policy["spec"]["metrics"].as_array_mut().unwrap().push(level);
     stage.create(policy).await.unwrap();
     let operator = stage.operator().await.unwrap();
