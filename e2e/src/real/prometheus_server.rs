@@ -85,7 +85,8 @@ impl Prometheus {
             .map_err(StartError::io("cannot write prometheus.yml"))?;
         if let Some((certificate, key)) = &options.tls {
             let write = |name: &str, text: &str| {
-                fs::write(sandbox.path().join(name), text).map_err(StartError::io("cannot write its certificate"))
+                fs::write(sandbox.path().join(name), text)
+                    .map_err(StartError::io("cannot write its certificate"))
             };
             write("tls.crt", certificate)?;
             write("tls.key", key)?;

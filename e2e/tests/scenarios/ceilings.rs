@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::bed::{Bed, Operator, Stage, Workload};
+use e2e::bed::{Bed, Operator, Stage, Workload, condition};
+use plimsoll::api::ScalingPolicy;
 use serde_json::{Value, json};
 
 /// Database connections that one pod takes.
@@ -61,11 +62,15 @@ pub(crate) async fn walked_down(bed: Arc<Bed>) {
     for pair in steps.windows(2) {
         assert!(pair[1] - pair[0] >= Duration::from_millis(2500), "{record}");
     }
-    let status = stage.seen().await.unwrap().status.unwrap();
+    let held = "needs 30, held at 7 by database connections of orders-db";
+    let says_so =
+        |policy: &ScalingPolicy| condition(policy, "Ready").is_some_and(|ready| ready.message == held);
+    let status = stage.until(held, says_so).await.unwrap().status.unwrap();
     assert_eq!(status.limited_by.as_deref(), Some("connections/orders-db"));
     assert_eq!(status.unmet_replicas, Some(23));
-    let message = stage.until_condition("Ready", "True", "Ready").await.unwrap();
-    assert_eq!(message, "needs 30, held at 7 by database connections of orders-db");
+    let decision = status.decision.unwrap();
+    assert_eq!((decision.from, decision.to, decision.reason.as_str()), (7, 7, "ConnectionBudget"));
+    assert_eq!(decision.message, held);
     assert!(record.most_pods() * PER_POD <= 130, "{record}");
 }
 

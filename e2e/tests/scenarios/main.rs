@@ -89,7 +89,10 @@ async fn every_scenario(floor: Floor) {
     add!("a query that cannot be used is told in words and moves nothing", faults::queries);
     add!("a target that is not there or cannot be scaled is told in words", faults::targets);
     add!("an operator that may not scale says which verb it lacks", faults::scale_forbidden);
-    add!("an operator that may not watch does not start and says which verb it lacks", faults::watch_forbidden);
+    add!(
+        "an operator that may not watch does not start and says which verb it lacks",
+        faults::watch_forbidden
+    );
     add!("a certificate that nobody signed is told in words and moves nothing", faults::certificate);
     suite.run().await.into_result().unwrap();
 }
