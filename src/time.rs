@@ -68,11 +68,13 @@ impl Span {
     }
 
     /// This span `factor` times; saturates.
+    #[must_use]
     pub const fn times(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))
     }
 
     /// What is left of this span after `other`; zero if nothing is.
+    #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -106,9 +108,9 @@ impl fmt::Display for Span {
     /// As people say it: `45 s`, `12 min`, `3 h`; below ten seconds with one decimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            ..10_000 if self.0 % 1000 != 0 => write!(f, "{:.1} s", self.seconds()),
-            ..600_000 => write!(f, "{} s", self.rounded_seconds()),
-            ..36_000_000 => write!(f, "{} min", self.rounded_seconds() / 60),
+            0..10_000 if !self.0.is_multiple_of(1000) => write!(f, "{:.1} s", self.seconds()),
+            0..600_000 => write!(f, "{} s", self.rounded_seconds()),
+            600_000..36_000_000 => write!(f, "{} min", self.rounded_seconds() / 60),
             _ => write!(f, "{} h", self.rounded_seconds() / 3600),
         }
     }

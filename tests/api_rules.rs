@@ -1,6 +1,17 @@
 //! Each rule of the schema, accepted and refused, by the same table that real API servers are tried with; and the same
 //! judgement by `Policy::compile`, for policies that never meet an API server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
 use plimsoll::api::{ScalingPolicy, definition_yaml, definitions};
 use plimsoll::control::Policy;
 use serde::Deserialize;

@@ -1,5 +1,16 @@
 //! The decision stepped through time on a small virtual plant: ramps, steps, spikes, flapping, cold pods, faults.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
 mod common;
 
 use common::{answered, fresh, policy};

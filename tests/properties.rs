@@ -1,6 +1,17 @@
 //! Properties of the decision that hold whatever it is told. A failing case is printed and kept in
 //! `tests/properties.proptest-regressions`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
 mod common;
 
 use common::{policy, workload};

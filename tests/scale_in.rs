@@ -1,5 +1,16 @@
 //! What a scale-in by demand waits for: each condition alone holds it, and is named.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
 mod common;
 
 use common::{answered, fresh, observation, policy, workload};

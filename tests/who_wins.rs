@@ -3,6 +3,17 @@
 //! 1 replicas 0 set by somebody else · 2 a person's emergency cap · 3 a hard ceiling · 4 frozen · 5 a soft ceiling
 //! below the count · 6 floors · 7 demand.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
 mod common;
 
 use common::{answered, fresh, observation, policy, workload};
@@ -45,12 +56,13 @@ fn frozen(replicas: u32) -> String {
     format!("mode: Frozen\nfrozen: {{replicas: {replicas}}}\n")
 }
 
+/// Pair, policy, count asked for, load (none: no series), count after, reason.
+type Case = (&'static str, String, u32, Option<f64>, u32, Reason);
+
 #[test]
 fn every_pair_of_rows_is_settled_by_the_upper_one() {
     let hard = |replicas| ceiling(replicas, "Hard");
     let soft = |replicas| ceiling(replicas, "Enforce");
-    // pair, policy, count asked for, load (none: no series), count after, reason
-    type Case = (&'static str, String, u32, Option<f64>, u32, Reason);
     let cases: Vec<Case> = vec![
         ("1 over 2", emergency(5), 0, Some(900.0), 0, Reason::ScalingDisabled),
         ("1 over 3", hard(5), 0, Some(900.0), 0, Reason::ScalingDisabled),

@@ -12,8 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use e2e::plant::{CRASH_LOOP, STARTUP_SECONDS};
 use e2e::real::access::rule;
-use e2e::real::kubelet::{CRASH_LOOP, NEVER, READINESS_LABEL, START_UP_ANNOTATION};
+use e2e::real::kubelet::NEVER_READY;
 use e2e::real::{Cluster, Course, DEADLINE, Kubelet, PodTiming, Record, Suite, unless_missing};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -111,7 +112,7 @@ async fn scales_out_and_in(floor: Arc<Floor>) {
 }
 
 async fn start_up_takes_its_time(floor: Arc<Floor>) {
-    let (_, course) = floor.deploy("startup", 3, json!({"annotations": {START_UP_ANNOTATION: "3s"}})).await;
+    let (_, course) = floor.deploy("startup", 3, json!({"annotations": {STARTUP_SECONDS: "3"}})).await;
     course.settles_at(3).await.unwrap();
     for pod in floor.pods("startup").await {
         let status = pod.status.unwrap();
@@ -131,13 +132,14 @@ async fn rollout_with_surge(floor: Arc<Floor>) {
     course.wait_for(|record| record.last().is_some_and(|last| last.updated < 3), DEADLINE).await.unwrap();
     let record = course.settles_at(3).await.unwrap();
     assert_eq!(record.counts(), [3], "{record}");
-    let most = record.moments().iter().map(|moment| moment.pods).max();
-    assert_eq!(most, Some(4), "{record}");
-    assert!(record.most_pods() >= 4, "{record}");
+    let most = record.moments().iter().map(|moment| moment.pods).max().unwrap();
+    // The surge is one pod. The Deployment adds up ReplicaSets that report at different moments, so one that is
+    // going may still be counted when the one that follows it already is.
+    assert!((4..=5).contains(&most), "{record}");
 }
 
 async fn never_ready_revision(floor: Arc<Floor>) {
-    revision_does_not_become_ready(&floor, "never-ready", NEVER).await;
+    revision_does_not_become_ready(&floor, "never-ready", NEVER_READY).await;
 }
 
 async fn crash_loop(floor: Arc<Floor>) {
@@ -153,7 +155,7 @@ async fn crash_loop(floor: Arc<Floor>) {
 async fn revision_does_not_become_ready(floor: &Floor, namespace: &str, behavior: &str) {
     let (deployments, course) = floor.deploy(namespace, 2, json!({})).await;
     course.settles_at(2).await.unwrap();
-    let hasty = json!({"labels": {READINESS_LABEL: behavior}, "annotations": {START_UP_ANNOTATION: "0s"}});
+    let hasty = json!({"annotations": {behavior: "true", STARTUP_SECONDS: "0"}});
     roll(&deployments, hasty).await;
     course.wait_for(|record| record.last().is_some_and(|last| last.updated == 1), DEADLINE).await.unwrap();
     scale(&deployments, 4).await.unwrap();

@@ -11,6 +11,7 @@ use super::metric::Metric;
 use super::status::ScalingPolicyStatus;
 
 /// Scales a workload with its load and never past what stands behind it can carry.
+#[allow(clippy::duplicated_attributes, reason = "each printed column has a type and a path")]
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "plimsoll.dev",

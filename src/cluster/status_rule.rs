@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::api::{ChangeStatus, DecisionStatus, MetricStatus, PodCounts, StartUpStatus};
     use crate::cluster::identity::timestamp;
-    use crate::cluster::status::quantity;
+    use crate::control::spelled;
 
     const START: Time = Time::from_seconds(1_790_000_000);
 
@@ -422,14 +422,14 @@ mod tests {
             // Noise about a whole number of pods moves the need by one, which is much of few.
             let load = |noise: f64| but(|status| {
                 let value = 90.0 * from_count(pods) * (1.0 + noise);
-                status.metrics[0].value = Some(quantity(value));
+                status.metrics[0].value = Some(spelled(value));
                 status.metrics[0].need = Some(crate::number::ceil_count(value / 90.0));
             });
             let written = Written::found(Some(load(0.0)));
             for (at, (rps, p99, age)) in noise.into_iter().enumerate() {
                 let mut next = load(rps);
                 next.metrics[0].age_seconds = Some(age);
-                next.metrics[1].value = Some(quantity(0.212 * (1.0 + p99)));
+                next.metrics[1].value = Some(spelled(0.212 * (1.0 + p99)));
                 let now = after(15 * u64::try_from(at).unwrap());
                 prop_assert_eq!(written.occasion(&next, false, now), None);
             }

@@ -7,7 +7,7 @@ use super::memory::Memory;
 use super::observation::Workload;
 use super::policy::{Policy, Scalability};
 use crate::api::Enforcement;
-use crate::capacity::Counts;
+use crate::capacity::{Counts, Durations};
 use crate::ceiling::connections::{
     Assume, RolloutShape, carried_pods, fitting_pool, largest_count, pods_beside,
 };
@@ -46,8 +46,8 @@ pub(super) fn rollout_shape(workload: &Workload, memory: &Memory) -> RolloutShap
     RolloutShape {
         update: workload.update,
         termination_grace: workload.termination_grace,
-        drain: memory.known_drain().and_then(|drain| drain.longest()),
-        start_up: memory.known_start_up().and_then(|start_up| start_up.shortest()),
+        drain: memory.known_drain().and_then(Durations::longest),
+        start_up: memory.known_start_up().and_then(Durations::shortest),
     }
 }
 

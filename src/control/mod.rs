@@ -1,5 +1,6 @@
 //! The decision: from signals to a count, with its explanation.
 
+mod compile;
 mod conditions;
 mod decide;
 mod decision;
@@ -30,6 +31,7 @@ pub use policy::{
     Signal, WarmUp,
 };
 pub use reason::Reason;
+pub use trail::spelled;
 
 /// A moment as people and machines read it, RFC 3339 to the second.
 pub(crate) fn moment(time: crate::time::Time) -> String {

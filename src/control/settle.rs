@@ -55,7 +55,7 @@ impl Orders {
         let frozen = policy.frozen.clone().filter(|_| policy.mode == Mode::Frozen);
         Self {
             emergency_max: caps.filter(in_force).min_by_key(|cap| cap.replicas),
-            frozen: overrides.freeze.as_ref().map(held).filter(in_force).or(frozen.filter(in_force)),
+            frozen: overrides.freeze.as_ref().map(held).filter(in_force).or_else(|| frozen.filter(in_force)),
             dry_run: policy.mode == Mode::DryRun,
             rival: observation.rivals.first().cloned(),
         }
@@ -201,12 +201,12 @@ impl Case<'_> {
             return walk;
         }
         let replicas = self.bounded_growth(rated, trail);
-        let (reason, message) = if replicas != spec {
-            let direction = if replicas > spec { Reason::AboveTarget } else { Reason::BelowTarget };
-            (direction, format!("{spec} → {replicas}{}", self.cause(trail, replicas)))
-        } else {
+        let (reason, message) = if replicas == spec {
             let last = trail.last_hold(spec);
             (last.map_or(Reason::WithinTolerance, |(reason, _)| reason), self.hold_sentence(trail))
+        } else {
+            let direction = if replicas > spec { Reason::AboveTarget } else { Reason::BelowTarget };
+            (direction, format!("{spec} → {replicas}{}", self.cause(trail, replicas)))
         };
         let reason = if self.wish.fallback_floor.or(self.wish.fallback_count).is_some() && self.wish.blind {
             Reason::Fallback

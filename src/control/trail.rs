@@ -54,11 +54,11 @@ impl Trail {
 }
 
 /// A number as people read it: up to three significant decimals, thousandths as Kubernetes writes them (`212m`).
-pub(super) fn spelled(value: f64) -> String {
+pub fn spelled(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
         "0".to_owned()
-    } else if size < 0.001 || size >= 1e9 {
+    } else if !(0.001..1e9).contains(&size) {
         format!("{value:.2e}")
     } else if size < 1.0 {
         format!("{}m", trimmed(value * 1000.0, if size < 0.01 { 2 } else { 0 }))

@@ -51,6 +51,8 @@ impl Supervisor {
 
     /// Keeps tasks for ever.
     pub(super) async fn work(&mut self) {
+        // What the first lists brought is begun on the grid, and not all at once as news.
+        while self.news.try_recv().is_ok() {}
         let policies = self.context.index.policies();
         tracing::info!(policies = policies.len(), "at work");
         for policy in &policies {

@@ -55,7 +55,7 @@ impl Collection {
     pub fn create(&self, namespace: &str, object: Value) -> Result<Value, Failure> {
         let options = self.options();
         let written = self.server.lock().create(&self.kind, namespace, object, &options)?;
-        Ok(written.object)
+        Ok(written.object.value.clone())
     }
 
     /// Replaces an object; it must carry the resourceVersion that it replaces, or none to replace any.
@@ -74,7 +74,7 @@ impl Collection {
         let mut cluster = self.server.lock();
         let Written { object, .. } =
             cluster.update(&self.kind, door, (namespace, &name), object, &options)?;
-        Ok(object)
+        Ok(object.value.clone())
     }
 
     /// Deletes an object, as fast as its kind and finalizers allow; `grace` overrides a pod's own grace period, in

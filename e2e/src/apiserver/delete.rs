@@ -1,5 +1,8 @@
 //! Deleting: at once, gracefully, or as soon as every finalizer has let go.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -78,6 +81,35 @@ impl Cluster {
         let uid = object::uid(&old.value).to_owned();
         self.take_away(kind, &old.value);
         Ok(Deleted::Gone { uid })
+    }
+
+    /// Deletes what is in a namespace that is on its way out, and the namespace itself once nothing is left; true when
+    /// it is gone. This is the work of a controller.
+    pub(crate) fn empty_namespace(&mut self, name: &str, now: Timestamp) -> bool {
+        let Some(namespace) = self.store.get("namespaces.", "", name) else { return true };
+        if !object::is_terminating(&namespace.value) {
+            return false;
+        }
+        let options = DeleteOptions::read(&Value::Null, false, None, "", now);
+        let kinds: BTreeMap<String, Arc<Kind>> = self
+            .kinds
+            .all()
+            .filter(|kind| kind.namespaced)
+            .map(|kind| (kind.storage.clone(), Arc::clone(kind)))
+            .collect();
+        let mut left = 0_usize;
+        for (storage, kind) in kinds {
+            let names: Vec<String> =
+                self.store.list(&storage, name).map(|((_, name), _)| name.clone()).collect();
+            for object in names {
+                let outcome = self.delete(&kind, name, &object, &options);
+                left = left.saturating_add(usize::from(matches!(outcome, Ok(Deleted::Terminating(_)))));
+            }
+        }
+        if left == 0 {
+            self.store.delete("namespaces.", "", name);
+        }
+        left == 0
     }
 
     /// Removes an object that nothing holds any more, and what it stood for.

@@ -20,6 +20,7 @@ use super::read::Page;
 use super::representation::Representation;
 use super::request::{ResourceRequest, Verb};
 use super::status::{Cause, Failure, Subject};
+use super::store::Object;
 use super::subresources;
 use super::watch::Watch;
 use super::write::{Door, WriteOptions, Written};
@@ -78,11 +79,12 @@ impl Call<'_> {
         let request = self.request;
         let mut cluster = self.server.lock();
         let kind = cluster.kind(&request.group, &request.version, &request.resource)?;
-        self.server.authorization().check(token, &Act::of(request))?;
+        // Anybody may ask what they may do.
         if kind.storage == subresources::ACCESS_REVIEWS {
             let review = subresources::review_access(&self.server.authorization(), token, self.json()?);
             return Ok(Answer::of(StatusCode::CREATED, &review));
         }
+        self.server.authorization().check(token, &Act::of(request))?;
         if !kind.allows(request.verb.name()) {
             return Err(Failure::method_not_allowed());
         }
@@ -109,8 +111,8 @@ impl Call<'_> {
             Door::Scale => Ok(Answer::of(StatusCode::OK, &cluster.scale(kind, namespace, name)?)),
             Door::Main | Door::Status => {
                 let stored = cluster.stored(kind, namespace, name)?;
-                let shown = self.representation().of_one(kind, served(kind, &stored.value));
-                Ok(Answer::of(StatusCode::OK, &shown))
+                let text = self.text_of(kind, &stored);
+                Ok(Answer::Json { code: StatusCode::OK, text, warnings: Vec::new() })
             }
         }
     }
@@ -162,9 +164,9 @@ impl Call<'_> {
             }
         }?;
         let Written { object, created, warnings } = written;
-        let shown = if door == Door::Scale { object } else { self.representation().of_one(kind, object) };
         let code = if created { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(Answer::Json { code, text: shown.to_string(), warnings })
+        let text = if door == Door::Scale { object.json().to_owned() } else { self.text_of(kind, &object) };
+        Ok(Answer::Json { code, text, warnings })
     }
 
     fn delete(&self, cluster: &mut Cluster, kind: &Kind) -> Result<Answer, Failure> {
@@ -212,6 +214,15 @@ impl Call<'_> {
             "scale" if kind.scale.is_some() => Ok(Door::Scale),
             _ => Err(Failure::no_such_resource()),
         }
+    }
+
+    /// An object in the form that the client accepts.
+    fn text_of(&self, kind: &Kind, object: &Object) -> String {
+        let representation = self.representation();
+        if representation.is_whole() && is_served_as_stored(kind, &object.value) {
+            return object.json().to_owned();
+        }
+        representation.of_one(kind, served(kind, &object.value)).to_string()
     }
 
     fn representation(&self) -> Representation {

@@ -18,27 +18,32 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// A kubeconfig for this server, as YAML.
+    /// A kubeconfig for this server, as YAML, whose user may do everything.
     pub fn kubeconfig(&self) -> String {
-        self.kubeconfig_with_token("")
+        kubeconfig(&format!("http://{}", self.address))
     }
 
     /// A kubeconfig for the bearer of `token`.
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
-        let token = if token.is_empty() { "admin" } else { token };
-        format!(
-            "apiVersion: v1\n\
-             kind: Config\n\
-             clusters:\n\
-             - name: double\n  cluster: {{server: \"http://{}\"}}\n\
-             users:\n\
-             - name: user\n  user: {{token: \"{token}\"}}\n\
-             contexts:\n\
-             - name: double\n  context: {{cluster: double, user: user, namespace: default}}\n\
-             current-context: double\n",
-            self.address
-        )
+        kubeconfig(&format!("http://{}{BEARER_PATH}{token}", self.address))
     }
+}
+
+/// Clients keep their tokens to themselves where there is no TLS; so the server takes one from the path, too.
+pub(super) const BEARER_PATH: &str = "/bearer/";
+
+fn kubeconfig(url: &str) -> String {
+    format!(
+        "apiVersion: v1\n\
+         kind: Config\n\
+         clusters:\n\
+         - name: double\n  cluster: {{server: \"{url}\"}}\n\
+         users:\n\
+         - name: user\n  user: {{}}\n\
+         contexts:\n\
+         - name: double\n  context: {{cluster: double, user: user, namespace: default}}\n\
+         current-context: double\n"
+    )
 }
 
 impl ApiServer {

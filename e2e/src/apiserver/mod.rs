@@ -158,6 +158,12 @@ impl ApiServer {
         kube::Client::new(self.service().bearing(token), "default")
     }
 
+    /// Deletes what is in a terminating namespace; true when nothing is left and the namespace is gone.
+    pub(crate) fn empty_namespace(&self, name: &str) -> bool {
+        let now = self.clock().now();
+        self.lock().empty_namespace(name, now)
+    }
+
     fn authorization(&self) -> MutexGuard<'_, Authorization> {
         self.shared.authorization.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,7 @@ use super::object;
 use super::patch::Patch;
 use super::selector::label_selector_text;
 use super::status::{Cause, Failure, Subject};
+use super::store::Stored;
 use super::strategy;
 use super::write::{Door, WriteOptions, Written};
 
@@ -39,7 +40,7 @@ impl Cluster {
         object::set(&mut object, &["metadata", "resourceVersion"], version);
         set_replicas(kind, &mut object, scale)?;
         let written = self.replace(kind, Door::Scale, &old, object, None, Vec::new(), options)?;
-        Ok(Written { object: scale_of(kind, &written.object)?, ..written })
+        Ok(Written { object: Stored::unsaved(scale_of(kind, &written.object.value)?), ..written })
     }
 
     /// PATCH on `/scale`.
@@ -56,7 +57,10 @@ impl Cluster {
             set_replicas(kind, &mut on_object, config)?;
             object::copy(&mut on_object, config, &["metadata", "resourceVersion"]);
             let written = self.apply(kind, Door::Scale, key, on_object, options)?;
-            return Ok(Written { object: scale_of(kind, &written.object)?, ..written });
+            return Ok(Written {
+                object: Stored::unsaved(scale_of(kind, &written.object.value)?),
+                ..written
+            });
         }
         let mut scale = self.scale(kind, namespace, name)?;
         patch.apply_to(&mut scale, None)?;

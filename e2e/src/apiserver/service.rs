@@ -7,11 +7,12 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
 
 use super::ApiServer;
 use super::http::{failure_response, respond};
+use super::listen::BEARER_PATH;
 use super::status::Failure;
 
 /// The largest body that the server reads: as much as a real one does.
@@ -55,6 +56,7 @@ where
         if let Some(token) = &self.token {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| token.clone());
         }
+        take_token_from_path(&mut request);
         Box::pin(async move {
             let (head, body) = request.into_parts();
             Ok(match read(body).await {
@@ -62,6 +64,20 @@ where
                 Err(failure) => failure_response(&failure),
             })
         })
+    }
+}
+
+/// Turns `/bearer/TOKEN/api/…` into `/api/…` with the token in its header.
+fn take_token_from_path<B>(request: &mut Request<B>) {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let Some((token, rest)) = target.strip_prefix(BEARER_PATH).and_then(|rest| rest.split_once('/')) else {
+        return;
+    };
+    let header = HeaderValue::from_str(&format!("Bearer {token}"));
+    let uri = format!("/{rest}").parse::<Uri>();
+    if let (Ok(header), Ok(uri)) = (header, uri) {
+        request.headers_mut().insert(AUTHORIZATION, header);
+        *request.uri_mut() = uri;
     }
 }
 

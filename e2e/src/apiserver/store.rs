@@ -26,6 +26,11 @@ impl Stored {
         Arc::new(Self { value, revision, json: OnceLock::new() })
     }
 
+    /// An object that is shown as if it had been stored.
+    pub(crate) fn unsaved(value: Value) -> Arc<Self> {
+        Arc::new(Self { value, revision: 0, json: OnceLock::new() })
+    }
+
     pub(crate) fn json(&self) -> &str {
         self.json.get_or_init(|| self.value.to_string())
     }

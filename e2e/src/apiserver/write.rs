@@ -1,18 +1,21 @@
 //! Creating and updating objects: the same way for every door, from what was sent to what is stored.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cluster::{CRDS, Cluster, served};
 use super::custom::established_status;
 use super::incoming::{FieldValidation, decode, settle_address};
-use super::kinds::Kind;
+use super::kinds::{Conversion, Kind};
 use super::object;
 use super::ownership::{self, Writer, differs_beyond_ownership, same_ownership};
 use super::scale;
 use super::schema;
 use super::status::{Cause, Failure, Subject};
-use super::store::Object;
+use super::store::{Object, Stored};
 use super::strategy;
 use crate::clock::whole_seconds;
 
@@ -57,8 +60,8 @@ impl Door {
 /// The answer to a write.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
-    /// The object as the kind's version shows it.
-    pub(crate) object: Value,
+    /// The object as stored, or as it would have been.
+    pub(crate) object: Object,
     pub(crate) created: bool,
     pub(crate) warnings: Vec<String>,
 }
@@ -107,13 +110,13 @@ impl Cluster {
             object::set(&mut object, &["status"], status);
         }
         if options.dry_run {
-            return Ok(Written { object: served(kind, &object), created: true, warnings });
+            return Ok(Written { object: Stored::unsaved(object), created: true, warnings });
         }
         if kind.storage == CRDS {
             self.install(kind, &object)?;
         }
         let stored = self.store.put(&kind.storage, object);
-        Ok(Written { object: served(kind, &stored.value), created: true, warnings })
+        Ok(Written { object: stored, created: true, warnings })
     }
 
     /// PUT on an object or one of its doors.
@@ -189,11 +192,11 @@ impl Cluster {
             managed_fields.unwrap_or_else(|| own_changes(kind, door, &old.value, &object, options));
         let before = object::at(&old.value, &["metadata", "managedFields"]).cloned().unwrap_or_default();
         if !differs_beyond_ownership(&old.value, &object) && same_ownership(&before, &managed_fields) {
-            return Ok(Written { object: served(kind, &old.value), created: false, warnings });
+            return Ok(Written { object: Arc::clone(old), created: false, warnings });
         }
         object::set(&mut object, &["metadata", "managedFields"], managed_fields);
         if options.dry_run {
-            return Ok(Written { object: served(kind, &object), created: false, warnings });
+            return Ok(Written { object: Stored::unsaved(object), created: false, warnings });
         }
         if kind.storage == CRDS {
             self.install(kind, &object)?;
@@ -203,7 +206,7 @@ impl Cluster {
         if is_released {
             self.take_away(kind, &stored.value);
         }
-        Ok(Written { object: served(kind, &stored.value), created: false, warnings })
+        Ok(Written { object: stored, created: false, warnings })
     }
 
     /// PATCH with server-side apply.
@@ -399,7 +402,7 @@ fn needs_resource_version(kind: &Kind) -> bool {
 fn own_new(kind: &Kind, object: &Value, options: &WriteOptions) -> Value {
     let now = now(options);
     let writer = writer(kind, Door::Main, options, &now);
-    ownership::record_update(&strategy::blank(kind), &served(kind, object), &kind.schema, &writer)
+    ownership::record_update(&strategy::blank(kind), &as_served(kind, object), &kind.schema, &writer)
 }
 
 /// The managedFields after `old` became `new`.
@@ -410,7 +413,15 @@ fn own_changes(kind: &Kind, door: Door, old: &Value, new: &Value, options: &Writ
     }
     let now = now(options);
     let writer = writer(kind, door, options, &now);
-    ownership::record_update(&served(kind, old), &served(kind, new), &kind.schema, &writer)
+    ownership::record_update(&as_served(kind, old), &as_served(kind, new), &kind.schema, &writer)
+}
+
+/// The form of an object in which its fields are owned.
+fn as_served<'a>(kind: &Kind, stored: &'a Value) -> Cow<'a, Value> {
+    match kind.conversion {
+        Conversion::None => Cow::Borrowed(stored),
+        Conversion::Events => Cow::Owned(served(kind, stored)),
+    }
 }
 
 fn set_defaults(kind: &Kind, object: &mut Value) {

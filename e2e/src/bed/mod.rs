@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
@@ -23,7 +24,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::apiserver::{ApiServer, Failure, Rule, Settings};
 use crate::plant::{Lasting, Plant, PlantSettings};
-use crate::real::access::rule;
 use crate::real::audit::Request;
 use crate::real::cluster::SetupError;
 use crate::real::{
@@ -109,7 +109,7 @@ impl Bed {
         for definition in definitions() {
             bed.install(&definition).await?;
         }
-        bed.grant(OPERATOR, &operator_rights()).await?;
+        bed.grant(OPERATOR, &operator_rights()?).await?;
         Ok(Arc::new(bed))
     }
 
@@ -153,12 +153,18 @@ impl Bed {
         match &self.ground {
             Ground::Double { server, .. } => {
                 let rules = rights.iter().map(|right| {
-                    Rule::new(right.verbs.as_slice(), &[right.group], right.resources.as_slice())
+                    let Right { api_groups, resources, verbs } = right;
+                    Rule::new(&borrowed(verbs), &borrowed(api_groups), &borrowed(resources))
                 });
                 server.bind(user, user, rules.collect());
             }
             Ground::Real { cluster, .. } => {
-                let rules = rights.iter().map(|right| rule(right.group, &right.resources, &right.verbs));
+                let rules = rights.iter().map(|right| PolicyRule {
+                    api_groups: Some(right.api_groups.clone()),
+                    resources: Some(right.resources.clone()),
+                    verbs: right.verbs.clone(),
+                    ..PolicyRule::default()
+                });
                 cluster.grant(user, rules.collect()).await?;
             }
         }
@@ -248,6 +254,10 @@ impl Ground {
         let kubelet = Kubelet::start(client).await?;
         Ok(Self::Real { cluster: Box::new(cluster), kubelet })
     }
+}
+
+fn borrowed(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 /// Records the course of a scenario's workload.

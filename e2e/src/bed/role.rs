@@ -1,32 +1,35 @@
-//! What the operator must be allowed to do.
+//! What the operator is allowed to do: the role that is installed, and no more.
 
-/// Verbs on resources of one API group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::Deserialize;
+
+use super::BedError;
+
+/// The manifests that people install.
+const MANIFESTS: &str = include_str!("../../../deploy/rbac.yaml");
+
+/// Verbs on resources of API groups.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Right {
-    /// The API group; empty for core.
-    pub group: &'static str,
+    /// The API groups; the core group is empty.
+    pub api_groups: Vec<String>,
     /// Resources, or `resource/subresource`.
-    pub resources: Vec<&'static str>,
+    pub resources: Vec<String>,
     /// Verbs, as RBAC spells them.
-    pub verbs: Vec<&'static str>,
+    pub verbs: Vec<String>,
 }
 
-/// All that the operator needs, and nothing that it does not.
-pub fn operator_rights() -> Vec<Right> {
-    let right = |group, resources: &[&'static str], verbs: &[&'static str]| Right {
-        group,
-        resources: resources.to_vec(),
-        verbs: verbs.to_vec(),
-    };
-    vec![
-        right("plimsoll.dev", &["scalingpolicies"], &["get", "list", "watch"]),
-        right("plimsoll.dev", &["scalingpolicies/status"], &["patch"]),
-        right("apps", &["deployments", "statefulsets", "replicasets"], &["get", "list", "watch"]),
-        right("apps", &["deployments/scale", "statefulsets/scale"], &["get", "patch"]),
-        right("", &["pods"], &["get", "list", "watch"]),
-        right("autoscaling", &["horizontalpodautoscalers"], &["get", "list", "watch"]),
-        right("events.k8s.io", &["events"], &["create"]),
-    ]
+#[derive(Deserialize)]
+struct Role {
+    rules: Vec<Right>,
+}
+
+/// What the installed role grants.
+pub fn operator_rights() -> Result<Vec<Right>, BedError> {
+    let role = MANIFESTS.split("\n---\n").find(|manifest| manifest.contains("kind: ClusterRole\n"));
+    let role: Role = serde_saphyr::from_str(role.unwrap_or_default())
+        .map_err(|error| BedError::Late(format!("deploy/rbac.yaml: {error}")))?;
+    Ok(role.rules)
 }
 
 impl Right {
@@ -37,8 +40,8 @@ impl Right {
             .into_iter()
             .flat_map(|right| {
                 let (touched, others): (Vec<_>, Vec<_>) =
-                    right.resources.iter().copied().partition(|one| *one == resource);
-                let fewer = right.verbs.iter().copied().filter(|one| *one != verb).collect();
+                    right.resources.iter().cloned().partition(|one| one == resource);
+                let fewer = right.verbs.iter().filter(|one| *one != verb).cloned().collect();
                 [
                     Self { resources: others, ..right.clone() },
                     Self { resources: touched, verbs: fewer, ..right },
@@ -55,9 +58,11 @@ mod tests {
 
     #[test]
     fn one_verb_on_one_resource_is_left_out_and_nothing_else() {
-        let rights = Right::all_but(operator_rights(), "patch", "deployments/scale");
+        let rights = Right::all_but(operator_rights().unwrap(), "patch", "deployments/scale");
         let may = |verb: &str, resource: &str| {
-            rights.iter().any(|right| right.verbs.contains(&verb) && right.resources.contains(&resource))
+            rights.iter().any(|right| {
+                right.verbs.iter().any(|one| one == verb) && right.resources.iter().any(|one| one == resource)
+            })
         };
         assert!(!may("patch", "deployments/scale"));
         assert!(may("get", "deployments/scale"));

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Bed, BedError, LOOK_INTERVAL, Operator, OperatorOptions, record};
 use crate::plant::STARTUP_SECONDS;
-use crate::real::kubelet::{DRAIN_ANNOTATION, START_UP_ANNOTATION};
+use crate::real::kubelet::DRAIN_SECONDS;
 use crate::real::{Course, DEADLINE};
 
 /// The name of each scenario's Deployment.
@@ -42,9 +42,8 @@ impl Workload {
     fn manifest(self) -> Value {
         let Self { replicas, start_up, max_surge } = self;
         let annotations = json!({
-            START_UP_ANNOTATION: format!("{}ms", start_up.as_millis()),
-            DRAIN_ANNOTATION: "500ms",
             STARTUP_SECONDS: start_up.as_secs_f64().to_string(),
+            DRAIN_SECONDS: "0.5",
         });
         json!({
             "apiVersion": "apps/v1",

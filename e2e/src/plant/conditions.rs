@@ -10,16 +10,40 @@ pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     condition.is_some_and(|condition| object::text(condition, &["status"]) == "True")
 }
 
+/// What a condition says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    True,
+    False,
+    Unknown,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for Verdict {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
 /// Sets a condition in a list of them; its lastTransitionTime moves only when its status does.
 pub(super) fn set(
     conditions: &mut Vec<Value>,
     kind: &str,
-    status: bool,
+    status: impl Into<Verdict>,
     reason: &str,
     message: &str,
     now: &str,
 ) {
-    let word = if status { "True" } else { "False" };
+    let word = status.into().word();
     let known = conditions.iter_mut().find(|condition| object::text(condition, &["type"]) == kind);
     if let Some(condition) = known {
         if object::text(condition, &["status"]) != word {

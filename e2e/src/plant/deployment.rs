@@ -16,6 +16,9 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 pub(super) const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 const MAXIMUM: &str = "deployment.kubernetes.io/max-replicas";
 
+/// The condition that tells how a rollout goes.
+const PROGRESSING: &str = "Progressing";
+
 /// The label that tells one template's pods from another's.
 const HASH: &str = "pod-template-hash";
 
@@ -28,7 +31,10 @@ impl Controllers {
             return self.finish_owner(&Workload::Deployment(key.clone()), deployment, &owned);
         }
         let sets = Sets::sort(deployment, owned);
-        let is_paused = object::at(deployment, &["spec", "paused"]).and_then(Value::as_bool) == Some(true);
+        let is_paused = is_paused(deployment);
+        if self.note_pause(deployment, is_paused)? {
+            return Ok(());
+        }
         let is_recreate = object::text(deployment, &["spec", "strategy", "type"]) == "Recreate";
         let acted = if is_paused || sets.is_resized(deployment) {
             self.resize(deployment, &sets)?
@@ -37,12 +43,42 @@ impl Controllers {
         } else {
             self.roll(deployment, &sets)?
         };
-        if acted {
-            // The ReplicaSets' news will bring us back.
-            return Ok(());
+        if !acted {
+            self.clean_up(deployment, &sets)?;
         }
-        self.clean_up(deployment, &sets)?;
+        // The status tells of the ReplicaSets as they were; their news will bring us back.
         self.report_deployment(key, deployment, &sets)
+    }
+
+    /// Says in the conditions that the rollout stands still, or goes on; true if that was news.
+    fn note_pause(&mut self, deployment: &Value, is_paused: bool) -> Result<bool, Failure> {
+        let known = object::entry(deployment, &["status", "conditions"], "type", PROGRESSING);
+        let was_paused = known.is_some_and(|known| object::text(known, &["reason"]) == "DeploymentPaused");
+        let (reason, message) = match (was_paused, is_paused) {
+            (false, true) => ("DeploymentPaused", "Deployment is paused"),
+            (true, false) => ("DeploymentResumed", "Deployment is resumed"),
+            _ => return Ok(false),
+        };
+        self.report_condition(deployment.clone(), conditions::Verdict::Unknown, reason, message)?;
+        Ok(true)
+    }
+
+    /// Writes the progress condition alone.
+    fn report_condition(
+        &mut self,
+        mut deployment: Value,
+        verdict: conditions::Verdict,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), Failure> {
+        let now = whole_seconds(self.clock.now());
+        let mut list = object::list(&deployment, &["status", "conditions"]).to_vec();
+        conditions::set(&mut list, PROGRESSING, verdict, reason, message, &now);
+        stamp(&mut list, PROGRESSING, &now);
+        object::set(&mut deployment, &["status", "conditions"], list);
+        let namespace = object::namespace(&deployment).to_owned();
+        self.deployments.collection().update_status(&namespace, deployment)?;
+        Ok(())
     }
 
     /// All old pods go before the first new one comes.
@@ -90,7 +126,15 @@ impl Controllers {
         self.replica_sets.collection().create(object::namespace(deployment), set)?;
         let message = format!("Scaled up replica set {name} from 0 to {count}");
         self.record(deployment, "ScalingReplicaSet", &message, "deployment-controller");
-        Ok(())
+        self.report_new_set(deployment, &name)
+    }
+
+    /// A rollout begins: its deadline counts from now, and none of the pods that there are is of the new revision.
+    fn report_new_set(&mut self, deployment: &Value, name: &str) -> Result<(), Failure> {
+        let mut changed = deployment.clone();
+        object::remove(&mut changed, &["status", "updatedReplicas"]);
+        let message = format!("Created new replica set {name:?}");
+        self.report_condition(changed, conditions::Verdict::True, "NewReplicaSetCreated", &message)
     }
 
     /// Resizes a ReplicaSet and notes what it was sized for.
@@ -188,8 +232,7 @@ impl Controllers {
         list: &mut Vec<Value>,
     ) {
         let now = whole_seconds(self.clock.now());
-        let known =
-            list.iter().find(|condition| object::text(condition, &["type"]) == "Progressing").cloned();
+        let known = list.iter().find(|condition| object::text(condition, &["type"]) == PROGRESSING).cloned();
         let reason = known.as_ref().map_or("", |known| object::text(known, &["reason"]));
         let name = sets.new.as_ref().map_or("", |new| object::name(&new.value));
         let wanted = i64::from(desired(deployment));
@@ -206,17 +249,18 @@ impl Controllers {
             .iter()
             .any(|field| count(status, field) > count(&before, field))
             || old_pods(status) < old_pods(&before);
+        if is_paused(deployment) {
+            return;
+        }
         if is_complete {
             let message = format!("ReplicaSet {name:?} has successfully progressed.");
-            conditions::set(list, "Progressing", true, "NewReplicaSetAvailable", &message, &now);
+            conditions::set(list, PROGRESSING, true, "NewReplicaSetAvailable", &message, &now);
         } else if was_complete {
             // Pods that come and go after a rollout are not a rollout.
         } else if known.is_none() || has_moved {
             let message = format!("ReplicaSet {name:?} is progressing.");
-            conditions::set(list, "Progressing", true, "ReplicaSetUpdated", &message, &now);
-            if let Some(condition) = list.iter_mut().find(|c| object::text(c, &["type"]) == "Progressing") {
-                object::set(condition, &["lastUpdateTime"], now.as_str());
-            }
+            conditions::set(list, PROGRESSING, true, "ReplicaSetUpdated", &message, &now);
+            stamp(list, PROGRESSING, &now);
         }
         if !is_complete && !was_complete {
             self.watch_deadline(key, deployment, name, list);
@@ -227,19 +271,26 @@ impl Controllers {
     fn watch_deadline(&mut self, key: &Key, deployment: &Value, name: &str, list: &mut Vec<Value>) {
         let deadline =
             Duration::from_secs(u64::from(object::count(deployment, &["spec", "progressDeadlineSeconds"])));
-        let Some(condition) = list.iter().find(|c| object::text(c, &["type"]) == "Progressing") else {
+        let Some(condition) = list.iter().find(|c| object::text(c, &["type"]) == PROGRESSING) else {
             return;
         };
         let updated = object::text(condition, &["lastUpdateTime"]).parse();
         let end = self.clock.instant(updated.unwrap_or_else(|_| self.clock.now())) + deadline;
+        if object::text(condition, &["reason"]) == "NewReplicaSetAvailable" {
+            return;
+        }
         if end > Instant::now() {
             self.appoint(end, Workload::Deployment(key.clone()));
         } else if object::text(condition, &["reason"]) != "ProgressDeadlineExceeded" {
             let message = format!("ReplicaSet {name:?} has timed out progressing.");
             let now = whole_seconds(self.clock.now());
-            conditions::set(list, "Progressing", false, "ProgressDeadlineExceeded", &message, &now);
+            conditions::set(list, PROGRESSING, false, "ProgressDeadlineExceeded", &message, &now);
         }
     }
+}
+
+fn is_paused(deployment: &Value) -> bool {
+    object::at(deployment, &["spec", "paused"]).and_then(Value::as_bool) == Some(true)
 }
 
 fn counts(deployment: &Value, sets: &Sets) -> Value {
@@ -261,6 +312,13 @@ fn counts(deployment: &Value, sets: &Sets) -> Value {
         }
     }
     status
+}
+
+/// Notes that a condition was looked at and found moving.
+fn stamp(list: &mut [Value], kind: &str, now: &str) {
+    if let Some(condition) = list.iter_mut().find(|condition| object::text(condition, &["type"]) == kind) {
+        object::set(condition, &["lastUpdateTime"], now);
+    }
 }
 
 /// Every condition that is new or changed was updated now.
@@ -331,7 +389,7 @@ fn fraction(value: Option<&Value>, total: u32, percent_of: fn(u32, u32) -> u32) 
 }
 
 /// A short name for a template, the same for the same template.
-fn template_hash(template: &Value) -> String {
+pub(super) fn template_hash(template: &Value) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let hash = template
         .to_string()

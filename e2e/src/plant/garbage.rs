@@ -1,12 +1,22 @@
 //! What remains when owners go: dependents are deleted, or set free.
 
 use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
 
 use super::mirror::Mirror;
 use super::{Controllers, Workload};
-use crate::apiserver::{Failure, Object, object};
+use crate::apiserver::{Failure, Key, Object, object};
 
 impl Controllers {
+    /// Empties a namespace that is on its way out; what drains is looked at again in a second.
+    pub(super) fn sync_namespace(&mut self, key: &Key) {
+        let is_terminating =
+            self.namespaces.get(key).is_some_and(|namespace| object::is_terminating(&namespace.value));
+        if is_terminating && !self.server.empty_namespace(&key.1) {
+            self.appoint(Instant::now() + Duration::from_secs(1), Workload::Namespace(key.clone()));
+        }
+    }
+
     /// Deletes what the owner `uid`, who is gone, has left.
     pub(super) fn orphaned(&mut self, uid: &str) {
         for mirror in [&self.replica_sets, &self.pods] {
@@ -31,6 +41,8 @@ impl Controllers {
         let (mirror, below) = match owner {
             Workload::Deployment(_) => (&self.deployments, &self.replica_sets),
             Workload::ReplicaSet(_) => (&self.replica_sets, &self.pods),
+            Workload::StatefulSet(_) => (&self.stateful_sets, &self.pods),
+            Workload::Namespace(_) => return Ok(()),
         };
         let has =
             |finalizer: &str| object::list(value, &["metadata", "finalizers"]).iter().any(|f| f == finalizer);

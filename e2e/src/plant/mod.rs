@@ -1,5 +1,5 @@
-//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets make pods, pods start, serve
-//! and drain in their own time.
+//! Workloads that live on the API server double: Deployments make ReplicaSets, ReplicaSets and StatefulSets make pods,
+//! pods start, serve and drain in their own time.
 //!
 //! The controllers are one task on tokio's time, so that under a paused clock an hour of rollouts takes milliseconds,
 //! and the same seed gives the same course.
@@ -13,6 +13,7 @@ mod pods;
 mod replica_set;
 mod rollout;
 mod span;
+mod stateful_set;
 
 use std::collections::BTreeSet;
 
@@ -43,6 +44,8 @@ pub struct PlantSettings {
     pub drain: Lasting,
     /// How many nodes there are.
     pub nodes: u32,
+    /// Whether pods are put on nodes, start and drain. Without, they stay as others make them, and end at once.
+    pub kubelet: bool,
 }
 
 impl Default for PlantSettings {
@@ -52,6 +55,7 @@ impl Default for PlantSettings {
             startup: Lasting::Always(Duration::from_secs(10)),
             drain: Lasting::Always(Duration::from_secs(5)),
             nodes: 3,
+            kubelet: true,
         }
     }
 }
@@ -84,7 +88,9 @@ struct Controllers {
     random: Random,
     deployments: Mirror,
     replica_sets: Mirror,
+    stateful_sets: Mirror,
     pods: Mirror,
+    namespaces: Mirror,
     events: Collection,
     timetable: Timetable,
     /// Workloads to look at again at a moment.
@@ -97,10 +103,12 @@ struct Controllers {
 enum Workload {
     ReplicaSet(Key),
     Deployment(Key),
+    StatefulSet(Key),
+    Namespace(Key),
 }
 
-/// More passes over the same instant than any course of events needs.
-const MAX_PASSES: u32 = 10_000;
+/// How often in a row a write may meet somebody else's before the plant gives the workload up until its next news.
+const MAX_CONFLICTS: u32 = 100;
 
 impl Controllers {
     fn new(server: &ApiServer, settings: PlantSettings) -> Result<Self, Failure> {
@@ -115,7 +123,9 @@ impl Controllers {
             random: Random::seeded(settings.seed),
             deployments: Mirror::of(collection("apps", "deployments")?),
             replica_sets: Mirror::of(collection("apps", "replicasets")?),
+            stateful_sets: Mirror::of(collection("apps", "statefulsets")?),
             pods: Mirror::of(collection("", "pods")?),
+            namespaces: Mirror::of(collection("", "namespaces")?),
             events: collection("", "events")?,
             timetable: Timetable::new(kubelet),
             appointments: BTreeSet::new(),
@@ -126,7 +136,9 @@ impl Controllers {
     async fn run(mut self) {
         let mut deployments = self.deployments.subscribe();
         let mut replica_sets = self.replica_sets.subscribe();
+        let mut stateful_sets = self.stateful_sets.subscribe();
         let mut pods = self.pods.subscribe();
+        let mut namespaces = self.namespaces.subscribe();
         loop {
             self.settle();
             let wake = self.next_appointment();
@@ -134,7 +146,9 @@ impl Controllers {
                 tokio::select! {
                     changed = deployments.changed() => changed,
                     changed = replica_sets.changed() => changed,
+                    changed = stateful_sets.changed() => changed,
                     changed = pods.changed() => changed,
+                    changed = namespaces.changed() => changed,
                 }
             };
             tokio::select! {
@@ -152,7 +166,8 @@ impl Controllers {
 
     /// Lets every controller act until none has anything to do at this instant.
     fn settle(&mut self) {
-        for _ in 0..MAX_PASSES {
+        let mut conflicts = 0;
+        loop {
             self.take_news();
             self.take_appointments();
             self.step_pods();
@@ -165,26 +180,35 @@ impl Controllers {
             let done = match &workload {
                 Workload::ReplicaSet(key) => self.sync_replica_set(key),
                 Workload::Deployment(key) => self.sync_deployment(key),
+                Workload::StatefulSet(key) => self.sync_stateful_set(key),
+                Workload::Namespace(key) => {
+                    self.sync_namespace(key);
+                    Ok(())
+                }
             };
             match done {
-                Ok(()) => {}
+                Ok(()) => conflicts = 0,
                 // Somebody else wrote meanwhile; the news will bring the newer state.
-                Err(failure) if failure.code == 409 || failure.code == 404 => {
+                Err(failure) if matches!(failure.code, 404 | 409) && conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
                     self.due.insert(workload);
                 }
                 Err(failure) => tracing::warn!(?workload, %failure, "the plant could not act"),
             }
         }
-        tracing::error!("the plant does not come to rest");
     }
 
     fn has_news(&self) -> bool {
-        let seen = self.deployments.seen().min(self.replica_sets.seen()).min(self.pods.seen());
-        seen < self.server.revision()
+        let mirrors =
+            [&self.deployments, &self.replica_sets, &self.stateful_sets, &self.pods, &self.namespaces];
+        let revision = self.server.revision();
+        mirrors.iter().any(|mirror| mirror.seen() < revision)
     }
 
     /// Learns what changed, and whom it concerns.
     fn take_news(&mut self) {
+        self.due
+            .extend(self.namespaces.refresh().into_iter().map(|changed| Workload::Namespace(changed.key)));
         for changed in self.deployments.refresh() {
             if changed.is_gone {
                 self.orphaned(&changed.uid);
@@ -204,14 +228,20 @@ impl Controllers {
             );
             self.due.insert(Workload::ReplicaSet(changed.key));
         }
+        for changed in self.stateful_sets.refresh() {
+            if changed.is_gone {
+                self.orphaned(&changed.uid);
+            }
+            self.due.insert(Workload::StatefulSet(changed.key));
+        }
         for changed in self.pods.refresh() {
-            self.due.extend(
-                changed
-                    .owners
-                    .iter()
-                    .filter_map(|uid| self.replica_sets.by_uid(uid))
-                    .map(Workload::ReplicaSet),
-            );
+            for uid in &changed.owners {
+                self.due.extend(self.replica_sets.by_uid(uid).map(Workload::ReplicaSet));
+                self.due.extend(self.stateful_sets.by_uid(uid).map(Workload::StatefulSet));
+            }
+            if !self.settings.kubelet {
+                continue;
+            }
             let pod = self.pods.get(&changed.key).cloned();
             self.timetable.note(&changed.key, pod.as_ref(), &self.settings, &self.clock, &mut self.random);
         }

@@ -21,20 +21,16 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use crate::plant::{CRASH_LOOP, STARTUP_SECONDS};
+
 /// The node that all pods run on.
 pub const NODE: &str = "fake-node";
 
-/// A label of a pod template: [`NEVER`] or [`CRASH_LOOP`] keeps its pods from becoming ready.
-pub const READINESS_LABEL: &str = "testbed.plimsoll.dev/readiness";
-/// The containers run and their probe fails.
-pub const NEVER: &str = "never";
-/// The containers end again and again.
-pub const CRASH_LOOP: &str = "crash-loop";
+/// On a pod template: `"true"` makes its pods run and never become ready.
+pub const NEVER_READY: &str = "plant.test/never-ready";
 
-/// An annotation of a pod template: the time from running to ready, such as `1500ms` or `20s`.
-pub const START_UP_ANNOTATION: &str = "testbed.plimsoll.dev/start-up";
-/// An annotation of a pod template: the time from the wish to delete a pod to its end, such as `500ms`.
-pub const DRAIN_ANNOTATION: &str = "testbed.plimsoll.dev/drain";
+/// On a pod template: the seconds from the wish to delete one of its pods to the pod's end.
+pub const DRAIN_SECONDS: &str = "plant.test/drain-seconds";
 
 /// How long one request to the API server may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -227,10 +223,10 @@ impl Worker {
     fn timing_of(&self, pod: &Pod) -> PodTiming {
         let namespace = pod.namespace().unwrap_or_default();
         let timing = self.lock_timings().get(&namespace).copied().unwrap_or_default();
-        let annotated = |name: &str| pod.annotations().get(name).and_then(|text| parse_duration(text));
+        let annotated = |name: &str| pod.annotations().get(name).and_then(|text| parse_seconds(text));
         PodTiming {
-            start_up: annotated(START_UP_ANNOTATION).unwrap_or(timing.start_up),
-            drain: annotated(DRAIN_ANNOTATION).unwrap_or(timing.drain),
+            start_up: annotated(STARTUP_SECONDS).unwrap_or(timing.start_up),
+            drain: annotated(DRAIN_SECONDS).unwrap_or(timing.drain),
         }
     }
 
@@ -256,12 +252,12 @@ impl Worker {
             })
             .await;
         }
-        let behavior = pod.labels().get(READINESS_LABEL).map(String::as_str);
+        let crashes = is_annotated(pod, CRASH_LOOP);
         if phase == "Pending" {
-            let running = self.running_status(pod, behavior);
+            let running = self.running_status(pod, crashes);
             self.persist("run", &name, || patch_status(&pods, &name, &running)).await;
         }
-        if matches!(behavior, Some(NEVER | CRASH_LOOP)) {
+        if crashes || is_annotated(pod, NEVER_READY) {
             return;
         }
         let since =
@@ -284,13 +280,13 @@ impl Worker {
         self.persist("remove", &name, || pods.delete(&name, &params)).await;
     }
 
-    fn running_status(&self, pod: &Pod, behavior: Option<&str>) -> Value {
+    fn running_status(&self, pod: &Pod, crashes: bool) -> Value {
         let now = Time(Timestamp::now());
         let [high, low] = self.addresses.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let address = format!("10.244.{high}.{low}");
         let mut conditions = readiness(false);
         conditions.push(json!({"type": "Initialized", "status": "True", "lastTransitionTime": now}));
-        let state = if behavior == Some(CRASH_LOOP) { Container::Crashing } else { Container::Starting };
+        let state = if crashes { Container::Crashing } else { Container::Starting };
         json!({
             "phase": "Running", "startTime": now, "hostIP": "127.0.0.1", "hostIPs": [{"ip": "127.0.0.1"}],
             "podIP": address, "podIPs": [{"ip": address}],
@@ -359,12 +355,12 @@ fn containers(pod: &Pod, state: Container) -> Vec<Value> {
         .collect()
 }
 
-/// A whole number of milliseconds or seconds: `1500ms`, `20s`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    if let Some(number) = text.strip_suffix("ms") {
-        return number.parse().ok().map(Duration::from_millis);
-    }
-    text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
+fn is_annotated(pod: &Pod, annotation: &str) -> bool {
+    pod.annotations().get(annotation).is_some_and(|value| value == "true")
+}
+
+fn parse_seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -372,16 +368,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn annotated_times_are_seconds_or_milliseconds() {
+    fn annotated_times_are_seconds_and_nonsense_is_passed_over() {
         for (text, duration) in [
-            ("1500ms", Some(Duration::from_millis(1500))),
-            ("20s", Some(Duration::from_secs(20))),
-            ("0s", Some(Duration::ZERO)),
-            ("20", None),
-            ("-1s", None),
-            ("", None),
+            ("1.5", Some(Duration::from_millis(1500))),
+            ("0", Some(Duration::ZERO)),
+            ("-1", None),
+            ("NaN", None),
+            ("1e300", None),
+            ("20s", None),
         ] {
-            assert_eq!(parse_duration(text), duration, "{text}");
+            assert_eq!(parse_seconds(text), duration, "{text}");
         }
     }
 }

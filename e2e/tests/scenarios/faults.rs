@@ -133,7 +133,7 @@ pub(crate) async fn scale_forbidden(bed: Arc<Bed>) {
     let stage = Stage::set(&bed, "scale-forbidden", Workload::of(4)).await.unwrap();
     stage.load(80.0).await.unwrap();
     let user = "without-scale-patch";
-    let rights = Right::all_but(operator_rights(), "patch", "deployments/scale");
+    let rights = Right::all_but(operator_rights().unwrap(), "patch", "deployments/scale");
     bed.grant(user, &rights).await.unwrap();
     stage.declare(&json!({})).await.unwrap();
     let options = OperatorOptions { user: user.to_owned(), ..stage.options() };
@@ -152,7 +152,7 @@ pub(crate) async fn scale_forbidden(bed: Arc<Bed>) {
         events.iter().filter(|event| event.starts_with("FailedRescale: New size: 8; ")).collect();
     assert_eq!(failures.len(), 1, "told once: {events:#?}");
 
-    bed.grant(user, &operator_rights()).await.unwrap();
+    bed.grant(user, &operator_rights().unwrap()).await.unwrap();
     stage.settled(8).await.unwrap();
     stage.until_condition("Ready", "True", "Ready").await.unwrap();
     assert_eq!(stage.course.counts(), [4, 8], "{}", stage.course.record());
@@ -163,7 +163,7 @@ pub(crate) async fn watch_forbidden(bed: Arc<Bed>) {
     stage.load(80.0).await.unwrap();
     stage.declare(&json!({})).await.unwrap();
     let user = "without-pod-watch";
-    bed.grant(user, &Right::all_but(operator_rights(), "watch", "pods")).await.unwrap();
+    bed.grant(user, &Right::all_but(operator_rights().unwrap(), "watch", "pods")).await.unwrap();
     let options = OperatorOptions { user: user.to_owned(), ..stage.options() };
     let operator = Operator::start(&bed, options).await.unwrap();
     let error = operator.ended().await.expect("it does not start").unwrap_err();

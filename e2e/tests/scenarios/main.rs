@@ -32,7 +32,7 @@ const RESTRICTED: [&str; 2] = ["without-scale-patch", "without-pod-watch"];
 const DEADLINE: Duration = Duration::from_mins(4);
 
 /// Scenarios that run side by side.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 16;
 
 async fn every_scenario(floor: Floor) {
     if std::env::var_os("RUST_LOG").is_some() {
@@ -57,6 +57,8 @@ async fn every_scenario(floor: Floor) {
             suite = suite.scenario($name, $scenario(Arc::clone(&bed)));
         };
     }
+    // The longest first.
+    add!("noise of three percent writes nothing", steady::noise);
     add!("a ramp is followed up at once and down after the window, to the exact count", demand::ramp);
     add!("a spike shorter than the window adds pods and removes none", demand::spike);
     add!("while Prometheus is stopped the count never moves", outage::stopped);
@@ -84,7 +86,6 @@ async fn every_scenario(floor: Floor) {
     add!("of two policies on one workload the older acts", rivals::second_policy);
     add!("after a restart nothing is removed for a window", restart::stopped);
     add!("after a crash nothing is removed for a window", restart::killed);
-    add!("noise of three percent writes nothing", steady::noise);
     add!("every rule of the schema is told in its own words", admission::every_rule);
     add!("a query that cannot be used is told in words and moves nothing", faults::queries);
     add!("a target that is not there or cannot be scaled is told in words", faults::targets);

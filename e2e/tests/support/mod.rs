@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub(crate) mod cluster;
 pub(crate) mod real;
+pub(crate) mod requests;
 
 use serde_json::Value;
 

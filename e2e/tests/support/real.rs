@@ -6,26 +6,62 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
-/// A real API server; it and its etcd end when this is dropped.
+/// A real API server; it and all that was started with it end when this is dropped.
 pub(crate) struct RealServer {
     pub(crate) client: kube::Client,
-    _processes: [Child; 2],
-    _directory: tempfile::TempDir,
+    processes: Vec<Child>,
+    directory: tempfile::TempDir,
+    port: u16,
 }
 
-/// Where envtest looks for the binaries, if they are there.
-pub(crate) fn binaries() -> Option<PathBuf> {
+/// Where envtest looks for the binaries, if they are all there; else says what is skipped.
+fn find(wanted: &[&str]) -> Option<PathBuf> {
     let named = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let directory = named.unwrap_or_else(|| PathBuf::from("/usr/local/kubebuilder/bin"));
-    ["etcd", "kube-apiserver"].iter().all(|binary| directory.join(binary).exists()).then_some(directory)
+    let are_there = wanted.iter().all(|binary| directory.join(binary).exists());
+    if !are_there {
+        eprintln!(
+            "skipped: {} not found in KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin",
+            wanted.join(", ")
+        );
+    }
+    are_there.then_some(directory)
 }
 
 /// Starts the server; none, with a word on standard error, where there are no binaries.
 pub(crate) async fn start() -> Option<RealServer> {
-    let Some(binaries) = binaries() else {
-        eprintln!("skipped: no etcd and kube-apiserver in KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin");
-        return None;
-    };
+    start_at(&find(&["etcd", "kube-apiserver"])?).await
+}
+
+/// Starts the server with the controllers of Deployments and ReplicaSets.
+pub(crate) async fn start_with_controllers() -> Option<RealServer> {
+    let binaries = find(&["etcd", "kube-apiserver", "kube-controller-manager"])?;
+    let mut real = start_at(&binaries).await?;
+    let path = |name: &str| real.directory.path().join(name).display().to_string();
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"https://127.0.0.1:{}\", insecure-skip-tls-verify: true}}}}]\n\
+         users: [{{name: u, user: {{token: admin}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
+        real.port
+    );
+    std::fs::write(path("kubeconfig"), kubeconfig).unwrap();
+    let manager = spawn(
+        &binaries.join("kube-controller-manager"),
+        &path("controllers.log"),
+        &[
+            format!("--kubeconfig={}", path("kubeconfig")),
+            "--controllers=deployment-controller,replicaset-controller".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--kube-api-qps=1000".to_owned(),
+            "--kube-api-burst=1000".to_owned(),
+            "--secure-port=0".to_owned(),
+        ],
+    );
+    real.processes.push(manager);
+    Some(real)
+}
+
+async fn start_at(binaries: &Path) -> Option<RealServer> {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     std::fs::write(path("key.pem"), signing_key()).unwrap();
@@ -65,7 +101,7 @@ pub(crate) async fn start() -> Option<RealServer> {
     );
     let client = client(port, "admin");
     wait_until_ready(&client, &path("apiserver.log")).await;
-    Some(RealServer { client, _processes: [etcd, server], _directory: directory })
+    Some(RealServer { client, port, processes: vec![etcd, server], directory })
 }
 
 fn spawn(binary: &Path, log: &str, arguments: &[String]) -> Child {

@@ -15,9 +15,14 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
+    /// Whether nothing differs.
+    pub(super) fn is_same(&self) -> bool {
+        self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
+    }
+
     /// What was added or modified.
     pub(super) fn changed(&self) -> FieldSet {
-        self.added.union(&self.modified)
+        self.added.clone().union(&self.modified)
     }
 
     pub(super) fn only_top_level(self, keeps: &dyn Fn(&str) -> bool) -> Self {
@@ -76,30 +81,28 @@ impl Walk {
     }
 
     fn fields(&mut self, old: &Map<String, Value>, new: &Map<String, Value>, schema: &Schema) {
-        let any = Schema::any();
-        let below = |name: &str| schema.field(name).map_or(&any, |field| &**field);
         for (name, value) in new {
+            let known = old.get(name);
+            if known == Some(value) {
+                continue;
+            }
             self.path.push(element::field(name));
-            match old.get(name) {
-                Some(old) => self.both(old, value, below(name)),
-                None => self.one(value, below(name), Side::Added),
+            match known {
+                Some(old) => self.both(old, value, schema.field_or_any(name)),
+                None => self.one(value, schema.field_or_any(name), Side::Added),
             }
             self.path.pop();
         }
         for (name, value) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
             self.path.push(element::field(name));
-            self.one(value, below(name), Side::Removed);
+            self.one(value, schema.field_or_any(name), Side::Removed);
             self.path.pop();
         }
     }
 
     fn entries(&mut self, old: &[Value], new: &[Value], schema: &Schema) {
-        let any = Schema::any();
-        let items = schema.items.as_deref().unwrap_or(&any);
-        let named = |list: &[Value]| -> Vec<(String, Value)> {
-            list.iter().filter_map(|entry| Some((element::of_entry(entry, schema)?, entry.clone()))).collect()
-        };
-        let (old, new) = (named(old), named(new));
+        let items = schema.items_or_any();
+        let (old, new) = (named(old, schema), named(new, schema));
         for (name, entry) in &new {
             self.path.push(name.clone());
             match old.iter().find(|(old, _)| old == name) {
@@ -117,17 +120,16 @@ impl Walk {
 
     /// A value that only one of the two states has: it and everything below it.
     fn one(&mut self, value: &Value, schema: &Schema, side: Side) {
-        let any = Schema::any();
         match value {
             Value::Object(fields) if !schema.atomic => {
                 for (name, value) in fields {
                     self.path.push(element::field(name));
-                    self.one(value, schema.field(name).map_or(&any, |field| &**field), side);
+                    self.one(value, schema.field_or_any(name), side);
                     self.path.pop();
                 }
             }
             Value::Array(entries) if schema.list != ListType::Atomic => {
-                let items = schema.items.as_deref().unwrap_or(&any);
+                let items = schema.items_or_any();
                 for entry in entries {
                     if let Some(name) = element::of_entry(entry, schema) {
                         self.path.push(name);
@@ -153,4 +155,9 @@ fn is_composite(value: &Value, schema: &Schema) -> bool {
         Value::Array(_) => schema.list != ListType::Atomic,
         _ => false,
     }
+}
+
+/// The entries of a list with the elements that stand for them.
+fn named<'a>(list: &'a [Value], schema: &Schema) -> Vec<(String, &'a Value)> {
+    list.iter().filter_map(|entry| Some((element::of_entry(entry, schema)?, entry))).collect()
 }

@@ -39,9 +39,9 @@ pub(super) fn shown(element: &str) -> String {
 }
 
 /// The schema below `element`.
-pub(super) fn descend<'a>(schema: &'a Schema, element: &str) -> Option<&'a Schema> {
+pub(super) fn descend<'a>(schema: &'a Schema, element: &str) -> &'a Schema {
     match element.split_at_checked(2) {
-        Some(("f:", name)) => schema.field(name).map(|field| &**field),
-        _ => schema.items.as_deref(),
+        Some(("f:", name)) => schema.field_or_any(name),
+        _ => schema.items_or_any(),
     }
 }

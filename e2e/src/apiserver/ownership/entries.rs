@@ -58,7 +58,14 @@ impl Manager {
 struct Entry {
     manager: Manager,
     time: String,
-    fields: FieldSet,
+    /// FieldsV1, read into a set only when it has to change.
+    fields: Value,
+}
+
+impl Entry {
+    fn set(&self) -> FieldSet {
+        FieldSet::from_root(&self.fields)
+    }
 }
 
 /// All entries of an object.
@@ -79,84 +86,75 @@ impl Entries {
                 subresource: object::text(entry, &["subresource"]).to_owned(),
             },
             time: object::text(entry, &["time"]).to_owned(),
-            fields: entry.get("fieldsV1").map(FieldSet::root_from_json).unwrap_or_default(),
+            fields: entry.get("fieldsV1").cloned().unwrap_or_default(),
         };
         Self(object::list(object, &["metadata", "managedFields"]).iter().map(read).collect())
     }
 
     pub(super) fn fields_of(&self, manager: &Manager) -> FieldSet {
-        self.0
-            .iter()
-            .find(|entry| entry.manager == *manager)
-            .map(|entry| entry.fields.clone())
-            .unwrap_or_default()
+        self.0.iter().find(|entry| entry.manager == *manager).map(Entry::set).unwrap_or_default()
     }
 
     /// Makes `fields` what `manager` owns since `now`.
-    pub(super) fn set(&mut self, manager: Manager, fields: FieldSet, now: &str) {
+    pub(super) fn set(&mut self, manager: Manager, fields: &FieldSet, now: &str) {
         self.0.retain(|entry| entry.manager != manager);
-        self.0.push(Entry { manager, time: now.to_owned(), fields });
-        self.drop_empty();
+        if !fields.is_empty() {
+            self.0.push(Entry { manager, time: now.to_owned(), fields: fields.to_json() });
+        }
     }
 
     /// What anybody owns.
     pub(super) fn all(&self) -> FieldSet {
-        self.0.iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields))
+        self.0.iter().fold(FieldSet::default(), |all, entry| all.union(&entry.set()))
     }
 
     /// Who but `applier` owns something that changed: the manager as shown, and the fields.
     pub(super) fn conflicts(&self, comparison: &Comparison, applier: &Manager) -> Vec<(String, Vec<String>)> {
         let changed = comparison.changed();
-        let others = self.0.iter().filter(|entry| entry.manager != *applier);
+        let others = self.0.iter().filter(|entry| entry.manager != *applier && changed.meets(&entry.fields));
         let mut conflicts: Vec<(String, Vec<String>)> = others
-            .map(|entry| (entry.manager.shown(), entry.fields.intersection(&changed).shown_paths()))
-            .filter(|(_, fields)| !fields.is_empty())
+            .map(|entry| (entry.manager.shown(), entry.set().intersection(&changed).shown_paths()))
             .collect();
         conflicts.sort();
         conflicts
     }
 
-    /// Takes changed and removed fields from everybody, changed ones not from `writer`.
+    /// Takes changed and removed fields from everybody but `writer`.
     pub(super) fn give_up(&mut self, comparison: &Comparison, writer: Option<&Manager>) {
-        let changed = comparison.changed();
-        for entry in &mut self.0 {
-            if writer != Some(&entry.manager) {
-                entry.fields = entry.fields.minus(&changed).minus(&comparison.removed);
-            }
+        let lost = comparison.changed().union(&comparison.removed);
+        for entry in
+            self.0.iter_mut().filter(|entry| writer != Some(&entry.manager) && lost.meets(&entry.fields))
+        {
+            entry.fields = entry.set().minus(&lost).to_json();
         }
-        self.drop_empty();
-    }
-
-    fn drop_empty(&mut self) {
-        self.0.retain(|entry| !entry.fields.is_empty());
+        self.0.retain(|entry| entry.fields.as_object().is_some_and(|fields| !fields.is_empty()));
     }
 
     /// The entries in the server's order: applied before updated, oldest first, then by name.
-    pub(super) fn to_json(&self) -> Value {
-        let mut entries = self.0.clone();
-        entries.sort_by(|a, b| {
+    pub(super) fn into_json(mut self) -> Value {
+        self.0.sort_by(|a, b| {
             let key =
                 |entry: &Entry| (entry.manager.operation, entry.time.clone(), entry.manager.name.clone());
             key(a).cmp(&key(b)).then_with(|| a.manager.subresource.cmp(&b.manager.subresource))
         });
-        entries.iter().map(Entry::to_json).collect()
+        self.0.into_iter().map(Entry::into_json).collect()
     }
 }
 
 impl Entry {
-    fn to_json(&self) -> Value {
+    fn into_json(self) -> Value {
         let mut entry = json!({
             "manager": self.manager.name,
             "operation": self.manager.operation.name(),
             "apiVersion": self.manager.api_version,
             "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.to_json(),
+            "fieldsV1": self.fields,
         });
         if !self.time.is_empty() {
-            object::set(&mut entry, &["time"], self.time.as_str());
+            object::set(&mut entry, &["time"], self.time);
         }
         if !self.manager.subresource.is_empty() {
-            object::set(&mut entry, &["subresource"], self.manager.subresource.as_str());
+            object::set(&mut entry, &["subresource"], self.manager.subresource);
         }
         entry
     }

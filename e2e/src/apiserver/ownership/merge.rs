@@ -10,10 +10,9 @@ use crate::apiserver::schema::{ListType, Schema};
 pub(super) fn merge(live: &Value, config: &Value, schema: &Schema) -> Value {
     match (live, config) {
         (Value::Object(live), Value::Object(config)) if !schema.atomic => {
-            let any = Schema::any();
             let mut merged = live.clone();
             for (name, value) in config {
-                let below = schema.field(name).map_or(&any, |field| &**field);
+                let below = schema.field_or_any(name);
                 let value = merge(live.get(name).unwrap_or(&Value::Null), value, below);
                 merged.insert(name.clone(), value);
             }
@@ -28,8 +27,7 @@ pub(super) fn merge(live: &Value, config: &Value, schema: &Schema) -> Value {
 
 /// Applied entries keep their order; entries of others follow those they followed before.
 fn merge_entries(live: &[Value], config: &[Value], schema: &Schema) -> Vec<Value> {
-    let any = Schema::any();
-    let items = schema.items.as_deref().unwrap_or(&any);
+    let items = schema.items_or_any();
     let name = |entry: &Value| element::of_entry(entry, schema);
     let position = |entry: &Value| config.iter().position(|other| name(other) == name(entry));
     let mut merged = Vec::new();
@@ -57,7 +55,6 @@ fn applied_entry(live: &[Value], applied: &Value, schema: &Schema, items: &Schem
 
 /// Takes every member of `fields` out of `value`.
 pub(super) fn remove(value: &mut Value, fields: &FieldSet, schema: &Schema) {
-    let any = Schema::any();
     match value {
         Value::Object(object) => {
             for (name, below) in fields.children() {
@@ -65,12 +62,12 @@ pub(super) fn remove(value: &mut Value, fields: &FieldSet, schema: &Schema) {
                 if below.is_member() {
                     object.remove(name);
                 } else if let Some(value) = object.get_mut(name) {
-                    remove(value, below, schema.field(name).map_or(&any, |field| &**field));
+                    remove(value, below, schema.field_or_any(name));
                 }
             }
         }
         Value::Array(entries) => {
-            let items = schema.items.as_deref().unwrap_or(&any);
+            let items = schema.items_or_any();
             let below = |entry: &Value| fields.children().get(&element::of_entry(entry, schema)?);
             entries.retain(|entry| below(entry).is_none_or(|below| !below.is_member()));
             for entry in entries.iter_mut() {

@@ -30,23 +30,26 @@ pub(crate) struct Writer<'a> {
 ///
 /// Returns the new managedFields; the caller puts them into the object.
 pub(crate) fn record_update(old: &Value, new: &Value, schema: &Schema, writer: &Writer<'_>) -> Value {
-    let mut entries = Entries::read(old);
     let comparison = compare(old, new, schema);
+    if comparison.is_same() {
+        return super::object::at(old, &["metadata", "managedFields"]).cloned().unwrap_or_default();
+    }
+    let mut entries = Entries::read(old);
     let manager = Manager::of(writer, Operation::Update);
     let before = entries.fields_of(&manager);
     entries.give_up(&comparison, None);
     let changed = comparison.changed();
     if !changed.is_empty() {
-        entries.set(manager, before.minus(&comparison.removed).union(&changed), writer.now);
+        entries.set(manager, &before.minus(&comparison.removed).union(&changed), writer.now);
     }
-    entries.to_json()
+    entries.into_json()
 }
 
 /// The managedFields after `old` became `new` by a write that claims nothing for its writer.
 pub(crate) fn record_loss(old: &Value, new: &Value, schema: &Schema) -> Value {
     let mut entries = Entries::read(old);
     entries.give_up(&compare(old, new, schema), None);
-    entries.to_json()
+    entries.into_json()
 }
 
 /// The result of applying a configuration.
@@ -71,7 +74,7 @@ pub(crate) fn apply(
     let before = entries.fields_of(&manager);
     let now = FieldSet::of(config, schema).only_top_level(is_ours).without_system_fields();
     let mut object = merge(live, config, schema);
-    entries.set(manager.clone(), now, writer.now);
+    entries.set(manager.clone(), &now, writer.now);
     let dropped = before.with_named_parents(schema).minus(&entries.all().with_named_parents(schema));
     remove(&mut object, &dropped, schema);
     let comparison = compare(live, &object, schema).only_top_level(is_ours);
@@ -80,7 +83,7 @@ pub(crate) fn apply(
         return Err(conflict_failure(&conflicts));
     }
     entries.give_up(&comparison, Some(&manager));
-    Ok(Applied { object, managed_fields: entries.to_json() })
+    Ok(Applied { object, managed_fields: entries.into_json() })
 }
 
 fn conflict_failure(conflicts: &[(String, Vec<String>)]) -> Failure {
@@ -106,14 +109,24 @@ fn conflict_failure(conflicts: &[(String, Vec<String>)]) -> Failure {
 
 /// Whether two states of an object differ in more than managedFields and resourceVersion.
 pub(crate) fn differs_beyond_ownership(old: &Value, new: &Value) -> bool {
-    bare(old) != bare(new)
+    let same = |name: &str| {
+        let fields = (old.get(name), new.get(name));
+        match (name, fields) {
+            ("metadata", (Some(Value::Object(old)), Some(Value::Object(new)))) => {
+                let names = old.keys().chain(new.keys());
+                names.filter(|name| !is_bookkeeping(name)).all(|name| old.get(name) == new.get(name))
+            }
+            (_, (old, new)) => old == new,
+        }
+    };
+    let names = |object: &Value| {
+        object.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect::<Vec<_>>()
+    };
+    !names(old).iter().chain(&names(new)).all(|name| same(name))
 }
 
-fn bare(object: &Value) -> Value {
-    let mut bare = object.clone();
-    super::object::remove(&mut bare, &["metadata", "managedFields"]);
-    super::object::remove(&mut bare, &["metadata", "resourceVersion"]);
-    bare
+fn is_bookkeeping(name: &str) -> bool {
+    matches!(name, "managedFields" | "resourceVersion")
 }
 
 /// Whether two managedFields say the same but for times.

@@ -43,15 +43,13 @@ impl FieldSet {
             Value::Object(fields) if !schema.atomic => {
                 for (name, value) in fields {
                     let child = self.children.entry(element::field(name)).or_default();
-                    let any = Schema::any();
-                    child.gather(value, schema.field(name).map_or(&any, |field| &**field));
+                    child.gather(value, schema.field_or_any(name));
                     let is_empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
                     child.member |= is_empty || !schema.declares(name);
                 }
             }
             Value::Array(entries) if schema.list != ListType::Atomic => {
-                let any = Schema::any();
-                let items = schema.items.as_deref().unwrap_or(&any);
+                let items = schema.items_or_any();
                 for entry in entries {
                     if let Some(name) = element::of_entry(entry, schema) {
                         let child = self.children.entry(name).or_default();
@@ -75,23 +73,53 @@ impl FieldSet {
         }
     }
 
-    /// Without the members of `other`.
-    pub(super) fn minus(&self, other: &Self) -> Self {
-        let children = self.children.iter().map(|(name, child)| {
-            let less = other.children.get(name).map_or_else(|| child.clone(), |other| child.minus(other));
-            (name.clone(), less)
-        });
-        Self { member: self.member && !other.member, children: children.collect() }.pruned()
+    /// Takes the members of `other` out.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        self.member &= !other.member;
+        for (name, theirs) in &other.children {
+            if let Some(mine) = self.children.get_mut(name) {
+                mine.subtract(theirs);
+                if mine.is_empty() {
+                    self.children.remove(name);
+                }
+            }
+        }
     }
 
-    pub(super) fn union(&self, other: &Self) -> Self {
-        let mut union = self.clone();
-        union.member |= other.member;
-        for (name, child) in &other.children {
-            let joined = union.children.get(name).map_or_else(|| child.clone(), |mine| mine.union(child));
-            union.children.insert(name.clone(), joined);
+    /// Without the members of `other`.
+    pub(super) fn minus(mut self, other: &Self) -> Self {
+        self.subtract(other);
+        self
+    }
+
+    /// With the members of `other`.
+    pub(super) fn union(mut self, other: &Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.member |= other.member;
+        for (name, theirs) in &other.children {
+            match self.children.get_mut(name) {
+                Some(mine) => mine.add(theirs),
+                None => {
+                    self.children.insert(name.clone(), theirs.clone());
+                }
+            }
         }
-        union
+    }
+
+    /// Whether the FieldsV1 `json` and this set have a member in common.
+    pub(super) fn meets(&self, json: &Value) -> bool {
+        let Some(fields) = json.as_object() else { return false };
+        let below = |(name, child): (&String, &Self)| {
+            let theirs = fields.get(name)?;
+            let is_member =
+                theirs.as_object().is_some_and(|below| below.is_empty() || below.contains_key("."));
+            Some((child.member && is_member) || child.meets(theirs))
+        };
+        self.children.iter().any(|child| below(child) == Some(true))
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
@@ -105,10 +133,8 @@ impl FieldSet {
     /// With every declared field on the way to a member as a member too: who owns a field of a struct has set the
     /// struct.
     pub(super) fn with_named_parents(&self, schema: &Schema) -> Self {
-        let any = Schema::any();
         let children = self.children.iter().map(|(name, child)| {
-            let below = element::descend(schema, name).unwrap_or(&any);
-            let mut child = child.with_named_parents(below);
+            let mut child = child.with_named_parents(element::descend(schema, name));
             let is_declared = name.strip_prefix("f:").is_some_and(|name| schema.declares(name));
             child.member |= is_declared && !child.children.is_empty();
             (name.clone(), child)
@@ -196,7 +222,7 @@ impl FieldSet {
     }
 
     /// The set that FieldsV1 holds at its root, where an empty object means nothing.
-    pub(super) fn root_from_json(json: &Value) -> Self {
+    pub(super) fn from_root(json: &Value) -> Self {
         Self { member: false, ..Self::from_json(json) }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use k8s_openapi::api::{
     apps::v1 as apps, authorization::v1 as authorization, autoscaling::v2 as autoscaling,
     coordination::v1 as coordination, core::v1 as core, events::v1 as events, policy::v1 as policy,
+    rbac::v1 as rbac,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use schemars::generate::SchemaSettings;
@@ -36,7 +37,12 @@ fn definitions() -> Map<String, Value> {
     add::<core::ConfigMap>(&mut generator);
     add::<core::Service>(&mut generator);
     add::<core::ServiceAccount>(&mut generator);
+    add::<core::Secret>(&mut generator);
     add::<core::Node>(&mut generator);
+    add::<rbac::Role>(&mut generator);
+    add::<rbac::RoleBinding>(&mut generator);
+    add::<rbac::ClusterRole>(&mut generator);
+    add::<rbac::ClusterRoleBinding>(&mut generator);
     add::<events::Event>(&mut generator);
     add::<coordination::Lease>(&mut generator);
     add::<apps::Deployment>(&mut generator);

@@ -8,7 +8,7 @@ mod default;
 mod validate;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 use serde_json::Value;
@@ -118,6 +118,9 @@ pub(crate) struct Schema {
     pub(crate) merge_list: bool,
 }
 
+/// The schema of what is not described.
+static ANY: LazyLock<Schema> = LazyLock::new(Schema::any);
+
 impl Schema {
     /// A schema that allows everything and knows nothing of its fields.
     pub(crate) fn any() -> Self {
@@ -146,6 +149,16 @@ impl Schema {
     /// The schema of the field `name`, if it is declared or allowed.
     pub(crate) fn field(&self, name: &str) -> Option<&Arc<Self>> {
         self.properties.get(name).or(self.additional.as_ref())
+    }
+
+    /// The schema of the field `name`, or one that allows anything.
+    pub(crate) fn field_or_any(&self, name: &str) -> &Self {
+        self.field(name).map_or(&*ANY, |field| &**field)
+    }
+
+    /// The schema of a list's entries, or one that allows anything.
+    pub(crate) fn items_or_any(&self) -> &Self {
+        self.items.as_deref().unwrap_or(&ANY)
     }
 
     /// Whether the field is declared by name, rather than being a key of a map.

@@ -1,0 +1,50 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+DURATION ?= 2m
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help demo test check lint crds bench e2e docs image setup
+
+help: ## Lists the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Installs what is missing (prometheus, etcd), or says how to
+	@scripts/setup.sh
+
+demo: setup ## The operator on a simulated service, with a live view (DURATION=30s is shorter)
+	@cargo build --quiet --package e2e --bin demo
+	@cargo run --quiet --package e2e --bin demo -- --duration $(DURATION)
+
+test: setup ## All tests; those that need real servers run where their binaries are found
+ifdef NEXTEST
+	cargo nextest run --workspace
+else
+	cargo test --workspace
+endif
+	cargo test --workspace --doc --quiet
+
+check: lint test ## All that CI runs
+
+lint: ## Formatting, lints, docs, shell scripts, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not installed: scripts are not linted"; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences are not checked"; fi
+
+crds: ## Writes crds/ from the types
+	cargo run --quiet -- crd > crds/scalingpolicies.plimsoll.dev.yaml
+
+bench: ## What a decision costs, in time and memory
+	cargo bench --bench decision
+
+e2e: setup ## The scenarios on the double and on real servers, with what they print
+	cargo test --package e2e --tests -- --nocapture --test-threads=1
+
+docs: setup ## Writes docs/describe from a run on real servers
+	cargo run --quiet --package e2e --bin describe-pages
+
+image: ## Builds the container image plimsoll:dev with buildah, podman or docker
+	@scripts/image.sh
