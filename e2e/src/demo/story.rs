@@ -92,7 +92,7 @@ impl Story {
         let outage_ends = outage_begins + at(0.1).max(SHORTEST_OUTAGE);
         let rest = |share: f64| outage_ends + share * (duration - outage_ends);
         let spike = rest(0.1);
-        let decline = rest(0.5);
+        let decline = rest(0.4);
         Self {
             duration,
             load: vec![
@@ -105,7 +105,7 @@ impl Story {
                 (spike, AFTERNOON),
                 (spike + 0.2, SPIKE),
                 (decline, SPIKE),
-                (rest(0.7), CALM),
+                (rest(0.5), CALM),
                 (duration, CALM),
             ],
             rollout: at(0.34),
