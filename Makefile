@@ -13,8 +13,9 @@ help: ## Lists the targets
 setup: ## Installs what is missing (prometheus, etcd), or says how to
 	@scripts/setup.sh
 
-demo: setup ## The operator on a simulated service, with a live view (DURATION=30s is shorter)
-	@cargo build --quiet --package e2e --bin demo
+demo: ## The operator on a simulated service, with a live view (DURATION=30s is shorter)
+	@scripts/setup.sh prometheus
+	@cargo build --package e2e --bin demo
 	@cargo run --quiet --package e2e --bin demo -- --duration $(DURATION)
 
 test: setup ## All tests; those that need real servers run where their binaries are found

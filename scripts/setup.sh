@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Installs what `make demo` and `make test` use beside Rust: prometheus, etcd, cargo-nextest. What cannot be installed is named
-# in one sentence with the command that does it. Never fails, says nothing when everything is there, starts no service.
-# SETUP=0 skips it.
+# Installs what `make demo` and `make test` use beside Rust: the programs given as arguments, or prometheus, etcd and
+# cargo-nextest. What cannot be installed is named in one sentence with the command that does it. Never fails, says nothing when
+# everything is there, starts no service. SETUP=0 skips it.
 set -uo pipefail
+cd "$(dirname "$0")/.." || exit 0
 
 [ "${SETUP:-1}" = 0 ] && exit 0
 
-# A download that hangs must not hang the demo.
-deadline=${SETUP_DEADLINE:-180}
+# A download that hangs must not hang the demo; seconds.
+readonly deadline=300
+# What failed once is not tried again for a day; `rm target/setup-*` forgets it.
+readonly stamps=target
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -47,6 +50,8 @@ package_of() {
   esac
 }
 
+readonly apt_options=(-qq -o DPkg::Lock::Timeout=60 -o Acquire::http::Timeout=20 -o Acquire::Retries=1)
+
 # Debian's packages of servers start them. A policy file would be seen by every other installation at the time; a mask is
 # only about this unit, and is taken back afterwards, unless it was there before.
 install_with_apt() {
@@ -58,7 +63,7 @@ install_with_apt() {
   fi
   # RUNLEVEL=1 keeps machines without systemd from starting it.
   privileged env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "$package" >"$log" 2>&1
+    apt-get install "${apt_options[@]}" -y --no-install-recommends "$package" >"$log" 2>&1
   local installed=$?
   if [ -n "$masked_by_us" ]; then
     privileged rm -f "$mask"
@@ -78,7 +83,7 @@ install() {
   case $manager in
     apt-get)
       if [ -z "${lists_are_fresh:-}" ]; then
-        privileged apt-get update -qq >"$log" 2>&1
+        privileged apt-get update "${apt_options[@]}" >"$log" 2>&1
         lists_are_fresh=1
       fi
       install_with_apt "$package" "$program"
@@ -108,10 +113,13 @@ without() {
   esac
 }
 
+is_there() { if [ "$1" = etcd ]; then has_etcd; else has "$1"; fi; }
+
 missing=()
-has prometheus || missing+=(prometheus)
-has_etcd || missing+=(etcd)
-has cargo-nextest || missing+=(cargo-nextest)
+[ $# -gt 0 ] || set -- prometheus etcd cargo-nextest
+for program in "$@"; do
+  is_there "$program" || missing+=("$program")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 log=$(mktemp) || exit 0
@@ -119,12 +127,15 @@ trap 'rm -f "$log"' EXIT
 
 for program in "${missing[@]}"; do
   package=$(package_of "$program")
-  if [ -n "$package" ] && { [ "$manager" = brew ] || may_be_root; }; then
+  stamp=$stamps/setup-$program.failed
+  if [ -n "$package" ] && [ -z "$(find "$stamp" -mtime -1 2>/dev/null)" ] &&
+    { [ "$manager" = brew ] || may_be_root; }; then
     say "Installing $package ($manager; SETUP=0 skips this) …"
-    if install "$program" "$package" && { has "$program" || [ "$program" = etcd ] && has_etcd; }; then
+    if install "$program" "$package" && is_there "$program"; then
       continue
     fi
-    say "$package could not be installed: $(tail -n 1 "$log")"
+    say "It could not be installed: $(tail -n 1 "$log")"
+    mkdir -p "$stamps" && touch "$stamp"
   fi
   command=$(command_for "$program" "$package")
   say "$program is not installed, so $(without "$program")${command:+; to change that: $command}"

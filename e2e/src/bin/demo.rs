@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Arguments {
-    /// How long the day is, for example 30s or 2m; 20s at least
+    /// How long the day is, for example 30s or 2m; 25s at least
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     duration: Duration,
     /// Another policy than examples/demo/policy.yaml
@@ -96,6 +96,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     if (story::SHORTEST..=story::LONGEST).contains(&wanted) {
         Ok(wanted)
     } else {
-        Err("in less than 20s not everything can be seen, and more than 30m is not worth it".to_owned())
+        Err("in less than 25s not everything can be seen, and more than 30m is not worth it".to_owned())
     }
 }

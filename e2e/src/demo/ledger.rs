@@ -156,7 +156,7 @@ impl Ledger {
         let share = self.bearable_served / self.bearable;
         let holds = share >= LEAST_CARRIED;
         let finding = format!(
-            "served {} of what {} replicas carry, new load within {:.0} s ({:.0} % is due)",
+            "served {} of what {} replicas carry within {:.0} s (due: {:.0} %)",
             percent(share),
             self.ceiling,
             self.reaction.as_secs_f64(),
@@ -265,7 +265,7 @@ mod tests {
             |seconds, load, served| Scene { now: Duration::from_secs(seconds), ..scene(load, served) };
         ledger.enter(&later(2, 500.0, 500.0), 20);
         ledger.enter(&later(3, 900.0, 500.0), 20);
-        ledger.enter(&later(5, 900.0, 500.0), 20);
+        ledger.enter(&later(4, 900.0, 500.0), 20);
         assert!(holds(&ledger, "load"), "pods take their time: {:?}", ledger.verdicts());
         ledger.enter(&later(6, 900.0, 500.0), 20);
         assert!(!holds(&ledger, "load"), "{:?}", ledger.verdicts());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The shortest demo in which everything still happens.
-pub const SHORTEST: Duration = Duration::from_secs(20);
+pub const SHORTEST: Duration = Duration::from_secs(25);
 /// The longest; the story does not become better by being longer.
 pub const LONGEST: Duration = Duration::from_mins(30);
 
@@ -92,7 +92,7 @@ impl Story {
         let outage_ends = outage_begins + at(0.1).max(SHORTEST_OUTAGE);
         let rest = |share: f64| outage_ends + share * (duration - outage_ends);
         let spike = rest(0.1);
-        let decline = rest(0.5);
+        let decline = rest(0.4);
         Self {
             duration,
             load: vec![
@@ -105,7 +105,7 @@ impl Story {
                 (spike, AFTERNOON),
                 (spike + 0.2, SPIKE),
                 (decline, SPIKE),
-                (rest(0.7), CALM),
+                (rest(0.5), CALM),
                 (duration, CALM),
             ],
             rollout: at(0.34),
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn every_chapter_comes_in_a_short_day_and_in_a_long_one() {
         use Chapter::{Afternoon, Calm, Evening, Lunch, Outage, Ramp, Spike};
-        for seconds in [20, 30, 120, 600] {
+        for seconds in [25, 30, 120, 600] {
             let story = Story::new(Duration::from_secs(seconds));
             let mut chapters = Vec::new();
             for tenth in 0..seconds * 10 {

@@ -152,6 +152,6 @@ mod tests {
         let history = [moment(5, 5), moment(16, 20)];
         let lines: Vec<String> =
             replicas(&history, 4, 8, 5).iter().map(|line| line.text(80, false)).collect();
-        assert_eq!(lines, [" 20  •  ", "    ──  ", "     █  ", "    ▂█  ", "  0 ██  "]);
+        assert_eq!(lines, [" 20  •  ", "    ─█  ", "     █  ", "    ▂█  ", "  0 ██  "]);
     }
 }
