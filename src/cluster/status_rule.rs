@@ -14,6 +14,9 @@ const CHECKPOINT_INTERVAL: Span = Span::from_seconds(300);
 /// A shown value has drifted when it left this share of what was written.
 const DRIFT: f64 = 0.1;
 
+/// Reasons of a decision to keep the count, which no condition shows.
+const LASTING_HOLDS: [&str; 2] = ["RolloutInProgress", "Paused"];
+
 /// Why status is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
@@ -25,7 +28,7 @@ pub enum Occasion {
     Settled,
     /// The spec changed, and with it perhaps the mode.
     Generation,
-    /// Another limit binds, or none.
+    /// Another limit binds, or none; or something else holds the count.
     Limit,
     /// A condition's status or reason changed.
     Condition,
@@ -55,8 +58,6 @@ impl Occasion {
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     last: Option<ScalingPolicyStatus>,
-    /// It showed a count that was to change.
-    moving: bool,
     /// Limit and conditions before the last write.
     before_last: Option<Standing>,
 }
@@ -65,14 +66,15 @@ pub struct Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Standing {
     limited_by: Option<String>,
+    /// What keeps a count that demand would lower; of all holds, those that last and that no noise brings about.
+    held_by: Option<String>,
     conditions: Vec<(String, String, Option<String>)>,
 }
 
 impl Written {
     /// What was found in the cluster.
     pub fn found(status: Option<ScalingPolicyStatus>) -> Self {
-        let moving = status.as_ref().is_some_and(moves);
-        Self { last: status, moving, before_last: None }
+        Self { last: status, before_last: None }
     }
 
     /// The status last written.
@@ -85,10 +87,12 @@ impl Written {
         self.last.as_ref().map_or(&[], |last| &last.conditions)
     }
 
-    /// Notes that `status` was written. Its steps are not needed again.
+    /// Notes that `status` was written. Its steps and sentences are not needed again.
     pub fn note(&mut self, mut status: ScalingPolicyStatus) {
-        self.moving = moves(&status);
-        status.decision = None;
+        if let Some(decision) = &mut status.decision {
+            decision.steps = Vec::new();
+            decision.message = String::new();
+        }
         self.before_last = self.last.replace(status).as_ref().map(Standing::of);
     }
 
@@ -107,13 +111,10 @@ impl Written {
         // What came back within a minute is at an edge: it is told once a minute, and not at every turn.
         let back = self.before_last.as_ref() == Some(&standing) && since < DRIFT_INTERVAL;
         if standing != was && !back {
-            return Some(if was.limited_by == standing.limited_by {
-                Occasion::Condition
-            } else {
-                Occasion::Limit
-            });
+            let limit = |standing: &Standing| (standing.limited_by.clone(), standing.held_by.clone());
+            return Some(if limit(&was) == limit(&standing) { Occasion::Condition } else { Occasion::Limit });
         }
-        if self.moving && !moves(next) {
+        if moves(last) && !moves(next) {
             return Some(Occasion::Settled);
         }
         if since >= DRIFT_INTERVAL && drifted(last, next) {
@@ -131,7 +132,9 @@ impl Standing {
             let plain = condition.type_ == "AbleToScale" && condition.status == "True";
             (condition.type_.clone(), condition.status.clone(), (!plain).then(|| condition.reason.clone()))
         });
-        Self { limited_by: status.limited_by.clone(), conditions: conditions.collect() }
+        let reason = status.decision.as_ref().map(|decision| decision.reason.as_str());
+        let held_by = reason.filter(|reason| LASTING_HOLDS.contains(reason)).map(str::to_owned);
+        Self { limited_by: status.limited_by.clone(), held_by, conditions: conditions.collect() }
     }
 }
 
@@ -297,6 +300,17 @@ mod tests {
         }
     }
 
+    fn decision(from: u32, to: u32, reason: &str) -> Option<DecisionStatus> {
+        Some(DecisionStatus {
+            time: MetaTime(timestamp(START)),
+            from,
+            to,
+            reason: reason.to_owned(),
+            message: "any".to_owned(),
+            steps: Vec::new(),
+        })
+    }
+
     /// The occasions before a minute is over, then, and after five.
     fn occasions(next: &ScalingPolicyStatus) -> [Option<Occasion>; 3] {
         [59, 60, 300].map(|seconds| found().occasion(next, false, after(seconds)))
@@ -315,6 +329,7 @@ mod tests {
         for (name, next, occasion) in [
             ("somebody scaled", but(|next| next.current_replicas = Some(41)), Count),
             ("the spec", but(|next| next.observed_generation = Some(2)), Generation),
+            ("a rollout", but(|next| next.decision = decision(40, 40, "RolloutInProgress")), Limit),
             ("a limit", but(|next| next.limited_by = Some("maxReplicas".to_owned())), Limit),
             ("a condition's status", condition_at(2, "False", "ValidMetricFound"), Condition),
             ("a condition's reason", condition_at(2, "True", "SomeMetricsUnfit"), Condition),
@@ -327,16 +342,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_count_is_told_again_once_its_pods_have_come_and_gone() {
-        let decision = |from, to| {
-            Some(DecisionStatus {
-                time: MetaTime(timestamp(START)),
-                from,
-                to,
-                reason: "any".to_owned(),
-                message: "any".to_owned(),
-                steps: Vec::new(),
-            })
-        };
+        let decision = |from, to| decision(from, to, "any");
         let counted = |ordered, terminating| PodCounts { ordered, terminating, ..status().pods.unwrap() };
         let mut written = Written::found(Some(but(|last| last.decision = decision(30, 40))));
         for (ordered, terminating) in [(10, 0), (0, 2)] {

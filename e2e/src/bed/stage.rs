@@ -18,9 +18,9 @@ use crate::real::kubelet::DRAIN_SECONDS;
 use crate::real::{Course, DEADLINE};
 
 /// The name of each scenario's Deployment.
-pub const WORKLOAD: &str = "web";
+pub const WORKLOAD: &str = "checkout";
 /// The name of each scenario's policy.
-pub const POLICY: &str = "web";
+pub const POLICY: &str = "checkout";
 
 /// A Deployment to be scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Workload {
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": max_surge, "maxUnavailable": 0}},
                 "template": {
                     "metadata": {"labels": {"app": WORKLOAD}, "annotations": annotations},
-                    "spec": {"containers": [{"name": "web", "image": "web:1"}]},
+                    "spec": {"containers": [{"name": WORKLOAD, "image": "checkout:1"}]},
                 },
             },
         })

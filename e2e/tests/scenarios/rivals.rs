@@ -130,7 +130,7 @@ pub(crate) async fn second_policy(bed: Arc<Bed>) {
         .unwrap();
     let message = &e2e::bed::condition(&policy, "Ready").unwrap().message;
     assert!(
-        message.starts_with("ScalingPolicy web scales this workload too: nothing is written"),
+        message.starts_with("ScalingPolicy checkout scales this workload too: nothing is written"),
         "{message}"
     );
     operator.evaluations(8).await.unwrap();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::bed::{Bed, Stage, Workload};
+use e2e::bed::{Bed, Stage, Workload, condition};
 use e2e::real::{DEADLINE, Record};
+use plimsoll::api::ScalingPolicy;
 use serde_json::{Value, json};
 
 fn next_revision() -> Value {
@@ -43,7 +44,7 @@ pub(crate) async fn surge(bed: Arc<Bed>) {
 }
 
 pub(crate) async fn lull(bed: Arc<Bed>) {
-    let workload = Workload { start_up: Duration::from_secs(3), ..Workload::of(4) };
+    let workload = Workload { start_up: Duration::from_secs(5), ..Workload::of(4) };
     let stage = Stage::set(&bed, "lull", workload).await.unwrap();
     stage.load(40.0).await.unwrap();
     stage
@@ -57,6 +58,10 @@ pub(crate) async fn lull(bed: Arc<Bed>) {
     stage.course.wait_for(is_under_way, DEADLINE).await.unwrap();
     stage.load(20.0).await.unwrap();
     assert!(is_under_way(&stage.course.record()), "the lull begins in mid-rollout");
+    let sentence = "4 replicas are kept: nothing is removed while a rollout is under way";
+    let says_so =
+        |policy: &ScalingPolicy| condition(policy, "Ready").is_some_and(|ready| ready.message == sentence);
+    stage.until(sentence, says_so).await.unwrap();
     stage.settled(2).await.unwrap();
     let record = stage.course.record();
     assert_eq!(record.counts(), [4, 2], "{record}");
