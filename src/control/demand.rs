@@ -233,7 +233,7 @@ fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Tr
         }
     }
     let Some((proposal, seen, need)) = largest else {
-        let message = format!("no leading signal is fit to use: {base} replicas are held");
+        let message = "no leading signal is fit to use".to_owned();
         trail.note(StepName::Tolerance, base, base, Reason::NoFreshSignal, message);
         return base;
     };
