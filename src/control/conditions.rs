@@ -175,26 +175,21 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let outcome = seen.outcome;
     let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
     let message = match (&outcome.limited_by, outcome.limited) {
-        (Some(limit), _) if outcome.need.is_some_and(|need| outcome.replicas < need - outcome.unmet) => {
-            format!(
-                "needs {}, {} will allow {}: {} unmet",
-                outcome.need.unwrap_or_default(),
-                limit.in_words(),
-                outcome.need.unwrap_or_default() - outcome.unmet,
-                outcome.unmet
-            )
-        }
-        (Some(limit), _) => format!(
-            "needs {}, held at {} by {}: {} unmet",
-            outcome.need.unwrap_or(outcome.replicas),
-            outcome.replicas,
-            limit.in_words(),
-            if outcome.unmet == 1 {
-                "1 replica is".to_owned()
+        (Some(limit), _) => {
+            let need = outcome.need.unwrap_or(outcome.replicas);
+            let allowed = need.saturating_sub(outcome.unmet);
+            let unmet = if outcome.unmet == 1 {
+                "1 replica is unmet".to_owned()
             } else {
-                format!("{} replicas are", outcome.unmet)
+                format!("{} replicas are unmet", outcome.unmet)
+            };
+            let limit = limit.in_words();
+            if outcome.replicas < allowed {
+                format!("needs {need}, {limit} will allow {allowed}: {unmet}")
+            } else {
+                format!("needs {need}, held at {} by {limit}: {unmet}", outcome.replicas)
             }
-        ),
+        }
         (None, Reason::ScaleUpLimit) => "the scale-up rate spreads the growth".to_owned(),
         (None, Reason::ScaleDownLimit) => "the scale-down rate spreads the shrinking".to_owned(),
         (None, Reason::WarmUpLimit) => "growth waits for the pods that are warming up".to_owned(),

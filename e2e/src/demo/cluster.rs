@@ -100,9 +100,9 @@ impl Cluster {
             definitions.create("", definition)?;
         }
         let deployments = server.collection("apps", "v1", "deployments")?.written_by("kubectl");
-        let deployment =
+        let deployment: Value =
             serde_saphyr::from_str(DEPLOYMENT).map_err(|error| DemoError::Own(error.to_string()))?;
-        deployments.create(NAMESPACE, deployment)?;
+        deployments.create(NAMESPACE, as_applied(&deployment))?;
         let listening = server.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let kubeconfig = directory.join("kubeconfig");
         fs::write(&kubeconfig, listening.kubeconfig())?;
@@ -122,8 +122,9 @@ impl Cluster {
     async fn apply_policy(&self, policy: &Value) -> Result<(), DemoError> {
         use kube::api::{Api, Patch, PatchParams};
         let policies: Api<plimsoll::api::ScalingPolicy> = Api::namespaced(self.client().await?, NAMESPACE);
-        let applied =
-            policies.patch(NAME, &PatchParams::apply("kubectl").force(), &Patch::Apply(policy)).await;
+        let applied = policies
+            .patch(NAME, &PatchParams::apply("kubectl").force(), &Patch::Apply(as_applied(policy)))
+            .await;
         applied.map(drop).map_err(|error| DemoError::Policy(error.to_string()))
     }
 
@@ -205,6 +206,14 @@ impl Cluster {
     fn deployment(&self) -> Option<Value> {
         self.deployments.get(NAMESPACE, NAME)
     }
+}
+
+/// The object with the note of its last state that `kubectl apply` looks for, and warns where it is missing.
+fn as_applied(object: &Value) -> Value {
+    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut applied = object.clone();
+    object::set(&mut applied, &["metadata", "annotations", LAST_APPLIED], format!("{object}\n"));
+    applied
 }
 
 fn pod(pod: &Value) -> Pod {

@@ -26,10 +26,9 @@ pub(super) fn frame(stage: &Stage, width: usize, height: usize) -> Vec<Line> {
     lines.extend(figures(stage, scene, width));
     let footer = footer(stage, width);
     let left = height.saturating_sub(lines.len()).saturating_sub(footer.len());
-    // A blank line and a heading come with each of the two.
-    let chart_rows = left.saturating_sub(FEED_ROWS + 4).min(CHART_ROWS.1);
+    // The chart has a heading, the feed a blank line before it.
+    let chart_rows = left.saturating_sub(FEED_ROWS + 2).min(CHART_ROWS.1);
     if chart_rows >= CHART_ROWS.0 {
-        lines.push(Line::new());
         lines.extend(chart_of_the_day(stage, width, chart_rows));
     }
     if is_roomy {
@@ -82,7 +81,9 @@ fn service(scene: &Scene) -> Line {
     if share < 0.995 {
         line.push(style, format!(", {unserved:.0}/s turned away"));
     }
-    line.with(Style::Plain, format!("   p99 {:.0} ms", scene.p99 * 1000.0))
+    let p99 =
+        if scene.p99 < 1.0 { format!("{:.0} ms", scene.p99 * 1000.0) } else { format!("{:.1} s", scene.p99) };
+    line.with(Style::Plain, format!("   p99 {p99}"))
 }
 
 fn signal(stage: &Stage) -> Line {
