@@ -174,15 +174,11 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
     let message = match (&outcome.limited_by, outcome.limited) {
         (Some(limit), _) => format!(
-            "needs {}, held at {} by {}: {} unmet",
+            "needs {}, held at {} by {}: {} more would be needed",
             outcome.need.unwrap_or(outcome.replicas),
             outcome.replicas,
             limit.in_words(),
-            if outcome.unmet == 1 {
-                "1 replica is".to_owned()
-            } else {
-                format!("{} replicas are", outcome.unmet)
-            }
+            outcome.unmet
         ),
         (None, Reason::ScaleUpLimit) => "the scale-up rate spreads the growth".to_owned(),
         (None, Reason::ScaleDownLimit) => "the scale-down rate spreads the shrinking".to_owned(),

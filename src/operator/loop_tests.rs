@@ -299,3 +299,20 @@ async fn policies_that_were_there_before_the_operator_do_not_all_ask_at_once() {
     let most = asked.windows(2).map(|pair| pair[1] - pair[0]).chain([asked[0]]).max();
     assert!(most.is_some_and(|most| most <= 25) && asked.last() == Some(&150), "{asked:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_a_write_under_way_until_its_deadline_and_reports_it() {
+    let mut world = World::new(|asked| match asked.method.as_str() {
+        "PATCH" if asked.path.contains("/scale?") => Some(Answer::Never),
+        _ => None,
+    })
+    .await;
+    world.told.set("web", 9.0, Duration::ZERO);
+    world.put_workload("web");
+    world.put_policy("web", 1, &no_more());
+    seconds(1).await;
+    assert_eq!(world.written("web").len(), 1);
+    world.stop.cancel();
+    timeout(Duration::from_secs(5), world.stopped()).await.expect("no longer than the write's deadline");
+    assert_eq!(condition(&world.status("web"), "AbleToScale")["reason"], "FailedUpdateScale");
+}

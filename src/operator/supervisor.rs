@@ -15,7 +15,7 @@ use crate::cluster::{PolicyKey, PolicyRecord, Uid};
 use crate::telemetry::Health;
 
 /// Time between signs of life.
-const TICK: Duration = Duration::from_secs(5);
+pub(super) const TICK: Duration = Duration::from_secs(5);
 /// Time before a policy whose evaluation ended in a defect is evaluated again.
 const AFTER_DEFECT: Duration = Duration::from_secs(30);
 
