@@ -39,7 +39,7 @@ crds: ## Writes crds/ from the types
 	cargo run --quiet -- crd > crds/scalingpolicies.plimsoll.dev.yaml
 
 bench: ## What a decision costs, in time and memory
-	cargo bench --bench decision
+	cargo bench --bench decision -- --verbose
 
 e2e: setup ## The scenarios on the double and on real servers, with what they print
 	cargo test --package e2e --tests -- --nocapture --test-threads=1

@@ -8,7 +8,7 @@ use plimsoll::prometheus::{Config, Servers};
 
 #[test]
 fn every_example_policy_is_valid_and_its_queries_are_promql() {
-    let servers = Servers::new(Config::single("http://127.0.0.1:9090").unwrap()).unwrap();
+    let servers = Servers::new(Config::single("http://127.0.0.1:9090")).unwrap();
     let mut policies = 0;
     for entry in std::fs::read_dir("examples").unwrap() {
         let path = entry.unwrap().path();

@@ -102,6 +102,24 @@ async fn a_hundred_policies_with_one_query_make_one_request_in_a_stretch_of_five
 }
 
 #[tokio::test]
+async fn no_policy_is_answered_twice_with_one_answer() {
+    let rogue = Rogue::start(|_| Act::Send(values(&["42"]))).await;
+    let servers = servers([config(&rogue.url())]);
+    let start = Time::from_seconds(1_700_000_000);
+    let at = |second| start + Span::from_seconds(second);
+    // Two policies that are evaluated each second, half a second apart, with a value and its age.
+    let mut asked = [None, None];
+    for second in 0..4 {
+        for (policy, asked) in asked.iter_mut().enumerate() {
+            let now = at(second) + Span::from_millis(500).times(u64::try_from(policy).unwrap());
+            let request = Evaluation { newer_than: asked.replace(now), ..evaluation("up") };
+            servers.evaluate("main", "shop", &request, now).await;
+        }
+    }
+    assert_eq!(rogue.requests().len(), 2 * 4, "the second policy shares each answer of the first");
+}
+
+#[tokio::test]
 async fn an_answer_asked_for_earlier_counts_as_older() {
     let rogue = Rogue::start(|_| Act::Send(values(&["10"]))).await;
     let servers = servers([config(&rogue.url())]);

@@ -2,6 +2,7 @@
 //! what it would meet in hours on a cluster; and real servers, so that what holds on the double is known to hold.
 
 pub mod apiserver;
+pub mod bed;
 pub mod clock;
 pub mod demo;
 pub mod plant;

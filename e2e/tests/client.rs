@@ -282,6 +282,26 @@ async fn a_watch_from_a_forgotten_revision_is_told_so_and_a_watcher_lists_again(
     assert_eq!((error.code, error.reason.as_str()), (410, "Expired"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_streaming_list_ends_with_a_bookmark_that_says_so() {
+    let server = server();
+    let maps = config_maps(&server.client());
+    for name in ["a", "b"] {
+        maps.create(&PostParams::default(), &config_map(name, "1")).await.unwrap();
+    }
+    let mut events = pin!(watcher(maps, watcher::Config::default().streaming_lists()));
+    let mut seen = Vec::new();
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            watcher::Event::Init => seen.push("init".to_owned()),
+            watcher::Event::InitApply(map) => seen.push(map.name_any()),
+            watcher::Event::InitDone => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seen, ["init", "a", "b"]);
+}
+
 #[tokio::test]
 async fn pages_show_one_state_however_much_is_written_between_them() {
     let server = server();

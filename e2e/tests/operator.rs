@@ -10,7 +10,7 @@ use e2e::clock::Clock as ServerClock;
 use e2e::plant::{Plant, PlantSettings};
 use futures::future::BoxFuture;
 use plimsoll::operator::{Clock, Options, RunError, Signals, run};
-use plimsoll::prometheus::Evaluation;
+use plimsoll::prometheus::{Config, Evaluation, Servers};
 use plimsoll::signal::{Age, Answer, Reading};
 use plimsoll::time::{Span, Time};
 use serde_json::{Value, json};
@@ -44,13 +44,16 @@ fn role() -> Vec<Rule> {
     let words = |rule: &Value, field: &str| -> Vec<String> {
         rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
     };
-    let rule = |rule: &Value| {
+    let granted = |rule: &Value| {
         let (verbs, groups, resources) =
             (words(rule, "verbs"), words(rule, "apiGroups"), words(rule, "resources"));
-        let borrowed = |words: &[String]| words.iter().map(String::as_str).collect::<Vec<_>>();
         Rule::new(&borrowed(&verbs), &borrowed(&groups), &borrowed(&resources))
     };
-    role["rules"].as_array().unwrap().iter().map(rule).collect()
+    role["rules"].as_array().unwrap().iter().map(granted).collect()
+}
+
+fn borrowed(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 struct Bed {
@@ -92,10 +95,14 @@ impl Bed {
     }
 
     fn put_policy(&self) {
+        self.put_policy_asking("main", "q");
+    }
+
+    fn put_policy_asking(&self, server: &str, query: &str) {
         let policy = json!({
             "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "web"},
             "spec": {"scaleTargetRef": {"name": "web"}, "minReplicas": 2, "maxReplicas": 20, "warmUp": {"source": "Declared"},
-                "metrics": [{"name": "rps", "prometheus": {"query": "q"}, "target": {"type": "AverageValue", "averageValue": "10"}}]}
+                "metrics": [{"name": "rps", "prometheus": {"server": server, "query": query}, "target": {"type": "AverageValue", "averageValue": "10"}}]}
         });
         self.create("plimsoll.dev", "v1alpha1", "scalingpolicies", "shop", policy);
     }
@@ -105,8 +112,18 @@ impl Bed {
     }
 
     fn begin_until(&self, stop: &CancellationToken) -> JoinHandle<Result<(), RunError>> {
+        self.begin_with(Arc::new(self.demand.clone()), &[], stop)
+    }
+
+    fn begin_with(
+        &self,
+        signals: Arc<dyn Signals>,
+        namespaces: &[&str],
+        stop: &CancellationToken,
+    ) -> JoinHandle<Result<(), RunError>> {
         let now = Time::from_millis(self.server.clock().now().as_millisecond());
-        let options = Options { clock: Clock::simulated(now), ..Options::new(Arc::new(self.demand.clone())) };
+        let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        let options = Options { clock: Clock::simulated(now), namespaces, ..Options::new(signals) };
         tokio::spawn(run(self.server.client_with_token("operator"), options, stop.clone()))
     }
 
@@ -309,4 +326,48 @@ async fn a_restart_writes_nothing_by_itself_and_remembers_its_changes() {
     seconds(60).await;
     assert_eq!(bed.replicas(), 15);
     assert_eq!(bed.status()["lastChanges"].as_array().unwrap().last(), changes.as_array().unwrap().last());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_of_one_namespace_needs_no_more_and_leaves_the_others_alone() {
+    let bed = Bed::new();
+    bed.install();
+    let rules = role().into_iter().map(|rule| rule.in_namespace("shop")).collect();
+    bed.server.bind("operator", "system:serviceaccount:shop:operator", rules);
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(95.0);
+    let everywhere =
+        timeout(Duration::from_secs(30), bed.begin()).await.unwrap().unwrap().unwrap_err().to_string();
+    assert!(everywhere.contains("may not list scalingpolicies"), "{everywhere}");
+    let running = bed.begin_with(Arc::new(bed.demand.clone()), &["shop"], &bed.stop);
+    seconds(60).await;
+    assert!(!running.is_finished());
+    assert_eq!(bed.replicas(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_or_query_that_cannot_be_asked_moves_nothing_and_is_told_in_words() {
+    for (server, query, words) in [
+        (
+            "other",
+            "q",
+            "there is no Prometheus server \"other\" in the operator's configuration; it has closed, main",
+        ),
+        ("closed", "q", "policies in namespace \"shop\" may not use Prometheus server \"closed\""),
+        ("main", "sum(rate(", "the query is not usable: unclosed left parenthesis"),
+    ] {
+        let bed = Bed::new();
+        bed.install();
+        bed.put_workload();
+        bed.put_policy_asking(server, query);
+        let config = "prometheusServers: [{name: main, url: 'http://127.0.0.1:9'}, {name: closed, url: 'http://127.0.0.1:9', allowedNamespaces: [bank]}]";
+        let servers = Servers::new(Config::from_yaml(config).unwrap()).unwrap();
+        let _running = bed.begin_with(Arc::new(servers), &[], &bed.stop);
+        seconds(60).await;
+        assert_eq!((bed.replicas(), bed.condition("Ready").0), (json!(4), "False".to_owned()));
+        assert_eq!(bed.condition("ScalingActive"), said("False", "FailedGetExternalMetric"));
+        let status = bed.status().to_string();
+        assert!(status.replace("\\\"", "\"").contains(words), "{status}");
+    }
 }

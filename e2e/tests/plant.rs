@@ -306,6 +306,31 @@ async fn a_stateful_set_starts_replaces_and_ends_its_pods_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disruption_budget_allows_as_many_evictions_as_there_are_pods_to_spare() {
+    let (server, _plant) = planted();
+    create(&server, web(4, &json!({})));
+    let selector = json!({"matchLabels": {"app": "web"}});
+    let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": "70%", "selector": selector}});
+    let budgets = server.collection("policy", "v1", "poddisruptionbudgets").unwrap();
+    budgets.create("default", budget).unwrap();
+    let allowed = || budgets.get("default", "b").unwrap()["status"]["disruptionsAllowed"].as_u64();
+    pass(5).await;
+    assert_eq!(allowed(), Some(0), "nothing serves yet");
+    pass(10).await;
+    assert_eq!(allowed(), Some(1), "three of four must stay");
+    let client = server.client();
+    let mut codes = Vec::new();
+    for pod in pods(&server).list("default").iter().take(2) {
+        let path =
+            format!("/api/v1/namespaces/default/pods/{}/eviction", pod["metadata"]["name"].as_str().unwrap());
+        codes.push(support::send(&client, "POST", &path, "application/json", "{}").await.0);
+    }
+    assert_eq!(codes, [201, 429], "the second at the same moment is one too many");
+    pass(20).await;
+    assert_eq!(allowed(), Some(1), "the evicted pod has been replaced");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_namespace_is_emptied_first() {
     let (server, _plant) = planted();
     server.add_namespace("shop");

@@ -130,7 +130,7 @@ impl Run {
         // An evaluation tries again by itself, with fresh eyes.
         config.default_retry = false;
         let server = config.cluster_url.to_string();
-        tracing::info!(server, "the API server");
+        tracing::info!(server, "speaking to the API server");
         Client::try_from(config).map_err(|error| format!("no client for {server} can be made: {error}"))
     }
 }

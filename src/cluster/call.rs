@@ -40,6 +40,8 @@ pub enum ApiErrorKind {
     Conflict,
     /// There is no such object or kind.
     NotFound,
+    /// What was asked for is too long ago.
+    Expired,
     /// The operator's role lacks a verb.
     Forbidden,
     /// The operator is not known to the API server.
@@ -62,6 +64,7 @@ impl ApiErrorKind {
         match self {
             Self::Conflict => "conflict",
             Self::NotFound => "not_found",
+            Self::Expired => "expired",
             Self::Forbidden => "forbidden",
             Self::Unauthorized => "unauthorized",
             Self::Refused => "refused",
@@ -74,7 +77,7 @@ impl ApiErrorKind {
 
     /// Whether the same request may succeed in a moment.
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Conflict | Self::Throttled | Self::Timeout | Self::Unavailable)
+        matches!(self, Self::Conflict | Self::Expired | Self::Throttled | Self::Timeout | Self::Unavailable)
     }
 
     /// What it means for a scale target.
@@ -83,9 +86,12 @@ impl ApiErrorKind {
             Self::NotFound => TargetFaultKind::NotFound,
             Self::NotScalable => TargetFaultKind::NotScalable,
             Self::Forbidden | Self::Unauthorized => TargetFaultKind::Forbidden,
-            Self::Conflict | Self::Refused | Self::Throttled | Self::Timeout | Self::Unavailable => {
-                TargetFaultKind::Unavailable
-            }
+            Self::Conflict
+            | Self::Expired
+            | Self::Refused
+            | Self::Throttled
+            | Self::Timeout
+            | Self::Unavailable => TargetFaultKind::Unavailable,
         }
     }
 }
@@ -119,7 +125,15 @@ impl Call<'_> {
                     words(error)
                 )
             }
-            _ => format!("{self} failed: {}", words(error)),
+            _ => {
+                let words = words(error);
+                let remedy = if words.contains("invalid peer certificate") {
+                    "; its certificate must be signed by the certificate-authority that the kubeconfig names"
+                } else {
+                    ""
+                };
+                format!("{self} failed: {words}{remedy}")
+            }
         };
         ApiError { kind, message }
     }
@@ -137,7 +151,8 @@ fn kind(error: &kube::Error) -> ApiErrorKind {
         kube::Error::Api(status) => match status.code {
             401 => ApiErrorKind::Unauthorized,
             403 => ApiErrorKind::Forbidden,
-            404 | 410 => ApiErrorKind::NotFound,
+            404 => ApiErrorKind::NotFound,
+            410 => ApiErrorKind::Expired,
             409 => ApiErrorKind::Conflict,
             429 => ApiErrorKind::Throttled,
             400..=499 => ApiErrorKind::Refused,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, Response};
 use kube::Client;
@@ -22,6 +23,8 @@ pub(crate) struct Asked {
 pub(crate) enum Answer {
     Json(u16, Value),
     Never,
+    /// Well, and then nothing for so long, as of a quiet watch.
+    Silence(Duration),
 }
 
 /// Everything asked so far.
@@ -60,8 +63,15 @@ pub(crate) fn server(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) 
             log.0.lock().unwrap().push(asked);
             match answer {
                 Answer::Json(code, body) => {
-                    let body = Body::from(serde_json::to_vec(&body).unwrap());
+                    let body = axum::body::Body::from(serde_json::to_vec(&body).unwrap());
                     Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
+                }
+                Answer::Silence(lasts) => {
+                    let silence = futures::stream::once(async move {
+                        tokio::time::sleep(lasts).await;
+                        Ok::<_, Infallible>(String::new())
+                    });
+                    Ok(Response::new(axum::body::Body::from_stream(silence)))
                 }
                 Answer::Never => std::future::pending().await,
             }

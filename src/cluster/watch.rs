@@ -16,7 +16,8 @@ use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::call::{ApiError, Call};
+use super::call::{ApiError, ApiErrorKind, Call};
+use super::identity::Uid;
 use super::index::Index;
 use super::watched::Watched;
 use crate::api::ScalingPolicy;
@@ -122,7 +123,7 @@ impl WatchHealth {
             let lasts = now - trouble.first;
             (lasts >= PATIENCE).then(|| {
                 format!(
-                    "{} has not been watched for {} s, so the cluster may have changed unseen: {}",
+                    "{} have not been watched for {} s, so the cluster may have changed unseen: {}",
                     state.resource,
                     lasts.as_secs(),
                     trouble.error
@@ -197,7 +198,7 @@ struct Sink {
     clock: Clock,
     metrics: Arc<Metrics>,
     /// What the list under way has held so far.
-    listed: Option<HashSet<super::Uid>>,
+    listed: Option<HashSet<Uid>>,
 }
 
 impl Sink {
@@ -255,13 +256,89 @@ impl Sink {
         };
         self.metrics.watch_failed(&self.state.resource, error.kind);
         // The history that a watch resumes from is cut off now and then; listing anew is the whole remedy.
-        if error.kind == super::ApiErrorKind::NotFound && *self.synced.borrow() {
-            tracing::debug!(resource = self.state.resource, error = error.message, "watch begins anew");
-        } else if self.state.optional {
-            tracing::warn!(resource = self.state.resource, error = error.message, "optional watch failed");
+        if error.kind == ApiErrorKind::Expired {
+            tracing::debug!(resource = self.state.resource, %error, "the watch begins anew");
         } else {
-            tracing::warn!(resource = self.state.resource, error = error.message, "watch failed");
+            tracing::warn!(resource = self.state.resource, %error, "the watch failed; it is tried again");
         }
         self.state.failed(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::json;
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::cluster::testing::{Answer, Asked, refusal, server};
+
+    fn watches(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Watches {
+        let (client, _) = server(answer);
+        let (changes, _news) = unbounded_channel();
+        let (index, metrics) = (Arc::new(Index::new(changes)), Arc::new(Metrics::new()));
+        Watches::start(&client, &[], true, &index, &Clock::wall(), &metrics)
+    }
+
+    fn empty_list() -> Answer {
+        let list =
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+        Answer::Json(200, list)
+    }
+
+    async fn seconds(seconds: u64) {
+        sleep(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_lists_but_the_optional_one_must_have_been_read() {
+        let pods = Arc::new(AtomicBool::new(false));
+        let ready = pods.clone();
+        let watches = watches(move |asked| match asked.path.as_str() {
+            path if path.contains("watch=true") => Answer::Silence(Duration::from_secs(60)),
+            path if path.contains("/horizontalpodautoscalers") => refusal(403, "Forbidden", "no"),
+            path if path.contains("/pods") && !ready.load(Ordering::SeqCst) => {
+                refusal(503, "Unavailable", "later")
+            }
+            _ => empty_list(),
+        });
+        let health = watches.health();
+        assert!(timeout(Duration::from_secs(100), health.synced()).await.is_err());
+        assert_eq!(health.unsynced(), ["list pods"]);
+        pods.store(true, Ordering::SeqCst);
+        timeout(Duration::from_secs(60), health.synced()).await.unwrap();
+        assert_eq!((health.unsynced().len(), health.blind()), (0, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_fails_for_a_minute_is_not_relied_on_until_it_works_again() {
+        let broken = Arc::new(AtomicBool::new(false));
+        let fails = broken.clone();
+        let watches = watches(move |asked| match asked.path.as_str() {
+            path if path.contains("/pods") && path.contains("watch=true") && fails.load(Ordering::SeqCst) => {
+                refusal(500, "InternalError", "etcd is on fire")
+            }
+            path if path.contains("watch=true") => Answer::Silence(Duration::from_secs(60)),
+            _ => empty_list(),
+        });
+        let health = watches.health();
+        health.synced().await;
+        seconds(600).await;
+        assert_eq!(health.blind(), None, "nothing happens, and that is well");
+        broken.store(true, Ordering::SeqCst);
+        seconds(50).await;
+        assert_eq!(health.blind(), None, "for a moment, what was seen last will do");
+        seconds(100).await;
+        let blind = health.blind().unwrap();
+        assert!(
+            blind.starts_with("pods have not been watched for") && blind.contains("etcd is on fire"),
+            "{blind}"
+        );
+        broken.store(false, Ordering::SeqCst);
+        seconds(200).await;
+        assert_eq!(health.blind(), None);
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn unseen(fault: &TargetFault) -> Vec<Condition> {
     let reason = Reason::FailedGetScale;
     let not_able = condition(AbleToScale, False, reason, fault.message.clone());
     let status = if fault.kind == TargetFaultKind::Unavailable { ConditionStatus::Unknown } else { False };
-    vec![not_able, condition(Ready, status, reason, fault.message.clone())]
+    let unknown = |kind| condition(kind, ConditionStatus::Unknown, reason, fault.message.clone());
+    let ready = condition(Ready, status, reason, fault.message.clone());
+    vec![not_able, ready, unknown(ScalingActive), unknown(ScalingLimited)]
 }
 
 /// Conditions of a policy whose workload is seen, sorted by type.
@@ -173,21 +175,22 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let outcome = seen.outcome;
     let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
     let message = match (&outcome.limited_by, outcome.limited) {
-        (Some(limit), _) => {
-            let need = outcome.need.unwrap_or(outcome.replicas);
-            let allowed = need.saturating_sub(outcome.unmet);
-            let unmet = if outcome.unmet == 1 {
-                "1 replica is unmet".to_owned()
-            } else {
-                format!("{} replicas are unmet", outcome.unmet)
-            };
-            let limit = limit.in_words();
-            if outcome.replicas < allowed {
-                format!("needs {need}, {limit} will allow {allowed}: {unmet}")
-            } else {
-                format!("needs {need}, held at {} by {limit}: {unmet}", outcome.replicas)
-            }
+        (Some(limit), _) if outcome.need.is_some_and(|need| outcome.replicas < need - outcome.unmet) => {
+            format!(
+                "needs {}, {} will allow {}: {} more would be needed",
+                outcome.need.unwrap_or_default(),
+                limit.in_words(),
+                outcome.need.unwrap_or_default() - outcome.unmet,
+                outcome.unmet
+            )
         }
+        (Some(limit), _) => format!(
+            "needs {}, held at {} by {}: {} more would be needed",
+            outcome.need.unwrap_or(outcome.replicas),
+            outcome.replicas,
+            limit.in_words(),
+            outcome.unmet
+        ),
         (None, Reason::ScaleUpLimit) => "the scale-up rate spreads the growth".to_owned(),
         (None, Reason::ScaleDownLimit) => "the scale-down rate spreads the shrinking".to_owned(),
         (None, Reason::WarmUpLimit) => "growth waits for the pods that are warming up".to_owned(),

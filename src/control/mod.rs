@@ -31,6 +31,7 @@ pub use policy::{
     Signal, WarmUp,
 };
 pub use reason::Reason;
+pub use trail::spelled;
 
 /// A moment as people and machines read it, RFC 3339 to the second.
 pub(crate) fn moment(time: crate::time::Time) -> String {

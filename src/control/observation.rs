@@ -120,7 +120,7 @@ pub enum Rollout {
 
 /// How a workload replaces its pods in a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum UpdateStrategy {
     /// New pods come beside the old ones.
     RollingUpdate {

@@ -54,7 +54,7 @@ impl Trail {
 }
 
 /// A number as people read it: up to three significant decimals, thousandths as Kubernetes writes them (`212m`).
-pub(super) fn spelled(value: f64) -> String {
+pub fn spelled(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
         "0".to_owned()

@@ -76,6 +76,7 @@ impl PolicyTask {
     async fn readings(&mut self, record: &PolicyRecord, spec: &ScalingPolicySpec, now: Time) -> Vec<Reading> {
         let ask_age = self.state.wants_age || self.state.evaluations.is_multiple_of(AGE_EVERY);
         self.state.evaluations += 1;
+        let newer_than = self.state.asked.replace(now);
         let questions: Vec<_> = spec
             .metrics
             .iter()
@@ -83,10 +84,9 @@ impl PolicyTask {
                 query: metric.prometheus.query.clone(),
                 freshness_query: metric.freshness.query.clone(),
                 max_age: Span::from_seconds(metric.freshness.max_age_seconds.into()),
-                // Less than an interval, so that no evaluation gets the answer of the one before.
-                shared_for: Span::from_millis(u64::from(spec.polling_interval).saturating_mul(500)),
                 coverage: metric.coverage == Coverage::PerPod,
                 ask_age,
+                newer_than,
             })
             .collect();
         let signals = &self.context.signals;

@@ -19,13 +19,13 @@ async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-fn world() -> World {
-    World::new(|_| None)
+async fn world() -> World {
+    World::new(|_| None).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_policy_acts_within_a_second_and_then_at_its_interval() {
-    let world = world();
+    let world = world().await;
     world.told.set("web", 9.0, Duration::from_millis(20));
     world.put_workload("web");
     world.put_policy("web", 1, &no_more());
@@ -45,7 +45,7 @@ async fn a_new_policy_acts_within_a_second_and_then_at_its_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn an_edited_policy_is_evaluated_within_a_second() {
-    let world = world();
+    let world = world().await;
     world.told.set("web", 4.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &json!({"pollingInterval": 3600}));
@@ -71,7 +71,8 @@ async fn when_the_workload_changed_meanwhile_the_decision_is_made_anew_from_the_
             Some(refusal(409, "Conflict", "the object has been modified"))
         }
         _ => None,
-    });
+    })
+    .await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &no_more());
@@ -84,6 +85,7 @@ async fn when_the_workload_changed_meanwhile_the_decision_is_made_anew_from_the_
         status["lastChanges"],
         json!([{"from": 5, "to": 9, "reason": "AboveTarget", "time": status["asOf"]}])
     );
+    assert_eq!(status["decision"]["message"], "9 are wanted by an empty memory");
     assert_eq!(world.events(), ["SuccessfulRescale"], "a conflict is nobody's fault");
 }
 
@@ -94,7 +96,8 @@ async fn a_workload_that_never_stands_still_is_left_until_the_next_evaluation() 
             Some(refusal(409, "Conflict", "the object has been modified"))
         }
         _ => None,
-    });
+    })
+    .await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &no_more());
@@ -111,7 +114,8 @@ async fn a_count_that_cannot_be_written_is_told_once_and_tried_again() {
     let world = World::new(|asked| match asked.method.as_str() {
         "PATCH" if asked.path.contains("/scale?") => Some(refusal(403, "Forbidden", "no")),
         _ => None,
-    });
+    })
+    .await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &no_more());
@@ -143,7 +147,8 @@ async fn a_write_without_an_answer_is_given_up_and_the_count_is_read_before_the_
         // It was carried out all the same.
         "GET" if asked.path.contains("/scale") => Some(scale(9, "43", "app=web")),
         _ => None,
-    });
+    })
+    .await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &no_more());
@@ -157,7 +162,7 @@ async fn a_write_without_an_answer_is_given_up_and_the_count_is_read_before_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_metrics_server_delays_only_its_own_policies() {
-    let world = world();
+    let world = world().await;
     for name in ["slow-1", "slow-2", "slow-3", "slow-4", "slow-5", "slow-6"] {
         world.told.set(name, 9.0, Duration::from_hours(1));
         world.put_workload(name);
@@ -175,7 +180,7 @@ async fn a_slow_metrics_server_delays_only_its_own_policies() {
 
 #[tokio::test(start_paused = true)]
 async fn a_defect_in_one_policys_evaluation_leaves_the_others_alone_and_heals() {
-    let world = world();
+    let world = world().await;
     for (name, value) in [("bad", DEFECT), ("web", 9.0)] {
         world.told.set(name, value, Duration::ZERO);
         world.put_workload(name);
@@ -192,7 +197,7 @@ async fn a_defect_in_one_policys_evaluation_leaves_the_others_alone_and_heals() 
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_goes_leaves_nothing_behind() {
-    let world = world();
+    let world = world().await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_workload("web");
     let key = world.put_policy("web", 1, &no_more());
@@ -207,7 +212,7 @@ async fn a_policy_that_goes_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_contradicts_itself_moves_nothing_and_says_so_within_a_second() {
-    let world = world();
+    let world = world().await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &json!({"minReplicas": 91}));
@@ -234,7 +239,7 @@ async fn a_policy_that_contradicts_itself_moves_nothing_and_says_so_within_a_sec
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_workload_is_named() {
-    let world = world();
+    let world = world().await;
     world.told.set("web", 9.0, Duration::ZERO);
     world.put_policy("web", 1, &no_more());
     seconds(1).await;
@@ -245,7 +250,7 @@ async fn a_missing_workload_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn stopping_lets_a_write_under_way_end_and_begins_none() {
-    let mut world = World::new(|_| None);
+    let mut world = World::new(|_| None).await;
     world.told.set("slow", 9.0, Duration::from_hours(1));
     world.told.set("web", 9.0, Duration::ZERO);
     for name in ["slow", "web"] {
@@ -265,7 +270,7 @@ async fn stopping_lets_a_write_under_way_end_and_begins_none() {
 
 #[tokio::test(start_paused = true)]
 async fn in_steady_state_nothing_is_written() {
-    let world = world();
+    let world = world().await;
     world.told.set("web", 4.0, Duration::ZERO);
     world.put_workload("web");
     world.put_policy("web", 1, &no_more());
@@ -274,4 +279,40 @@ async fn in_steady_state_nothing_is_written() {
     assert_eq!(requests, 1, "the first status: {:?}", world.log.all());
     seconds(86_400).await;
     assert_eq!(world.log.all().len(), requests);
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_that_were_there_before_the_operator_do_not_all_ask_at_once() {
+    let mut world = World::before_the_operator(|_| None);
+    for policy in 0..150 {
+        let name = format!("web-{policy}");
+        world.told.set(&name, 4.0, Duration::ZERO);
+        world.put_workload(&name);
+        world.put_policy(&name, 1, &no_more());
+    }
+    world.begin();
+    let mut asked = Vec::new();
+    for _ in 0..15 {
+        seconds(1).await;
+        asked.push((0..150).filter(|policy| !world.told.asked(&format!("web-{policy}")).is_empty()).count());
+    }
+    let most = asked.windows(2).map(|pair| pair[1] - pair[0]).chain([asked[0]]).max();
+    assert!(most.is_some_and(|most| most <= 25) && asked.last() == Some(&150), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_a_write_under_way_until_its_deadline_and_reports_it() {
+    let mut world = World::new(|asked| match asked.method.as_str() {
+        "PATCH" if asked.path.contains("/scale?") => Some(Answer::Never),
+        _ => None,
+    })
+    .await;
+    world.told.set("web", 9.0, Duration::ZERO);
+    world.put_workload("web");
+    world.put_policy("web", 1, &no_more());
+    seconds(1).await;
+    assert_eq!(world.written("web").len(), 1);
+    world.stop.cancel();
+    timeout(Duration::from_secs(5), world.stopped()).await.expect("no longer than the write's deadline");
+    assert_eq!(condition(&world.status("web"), "AbleToScale")["reason"], "FailedUpdateScale");
 }

@@ -1,5 +1,6 @@
 //! An operator's life: look, wait until all is there, work, stop.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::Options;
 use super::record::Recorder;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, TICK};
 use super::task::Context;
 use crate::cluster::{
     ApiError, ApiErrorKind, Events, Index, Preflight, Publisher, Scales, Viewer, WatchHealth, Watches,
@@ -61,7 +62,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let (recorder, writer) = recording.unzip();
     let autoscalers = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        ready = ready(&client, &options.namespaces, &health) => ready?,
+        ready = alive(&health, ready(&client, &options.namespaces, &health)) => ready?,
     };
 
     let (changes, news) = unbounded_channel();
@@ -93,7 +94,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         () = stop.cancelled() => Ok(()),
         () = watches.ended() => Err(RunError::WatchEnded),
         () = async {
-            synced(&watching).await;
+            alive(&health, synced(&watching)).await;
             supervisor.work().await;
         } => Ok(()),
     };
@@ -112,6 +113,17 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     result
 }
 
+/// Waiting is no death.
+async fn alive<T>(health: &Health, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        health.tick();
+        if let Ok(done) = timeout(TICK, &mut work).await {
+            return done;
+        }
+    }
+}
+
 async fn synced(watches: &WatchHealth) {
     let started = Instant::now();
     let synced = watches.synced();
@@ -127,7 +139,6 @@ async fn synced(watches: &WatchHealth) {
 async fn ready(client: &Client, namespaces: &[String], health: &Health) -> Result<bool, RunError> {
     let mut wait = Duration::from_secs(1);
     loop {
-        health.tick();
         match preflight(client, namespaces).await {
             Ok(Preflight::Ready(None)) => return Ok(true),
             Ok(Preflight::Ready(Some(error))) => {
@@ -169,4 +180,21 @@ async fn publish(publisher: Publisher, metrics: Arc<Metrics>) {
         metrics.event_published(published.map_err(|error| error.kind));
     };
     publisher.run(told).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_that_waits_for_long_is_alive() {
+        let health = Arc::new(Health::default());
+        let watched = health.clone();
+        let waiting = tokio::spawn(async move { alive(&watched, sleep(Duration::from_hours(1))).await });
+        for _ in 0..100 {
+            sleep(Duration::from_secs(33)).await;
+            assert_eq!(health.dead(), None);
+        }
+        waiting.await.unwrap();
+    }
 }

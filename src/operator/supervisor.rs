@@ -15,7 +15,7 @@ use crate::cluster::{PolicyKey, PolicyRecord, Uid};
 use crate::telemetry::Health;
 
 /// Time between signs of life.
-const TICK: Duration = Duration::from_secs(5);
+pub(super) const TICK: Duration = Duration::from_secs(5);
 /// Time before a policy whose evaluation ended in a defect is evaluated again.
 const AFTER_DEFECT: Duration = Duration::from_secs(30);
 
@@ -51,6 +51,8 @@ impl Supervisor {
 
     /// Keeps tasks for ever.
     pub(super) async fn work(&mut self) {
+        // What the first lists brought is begun on the grid, and not all at once as news.
+        while self.news.try_recv().is_ok() {}
         let policies = self.context.index.policies();
         tracing::info!(policies = policies.len(), "at work");
         for policy in &policies {

@@ -76,6 +76,8 @@ pub(super) struct State {
     /// The policy of a generation, as compiled.
     pub compiled: Option<(i64, Result<Arc<Policy>, String>)>,
     pub evaluations: u64,
+    /// The moment for which signals were asked last.
+    pub asked: Option<Time>,
     /// The last decision waits for an age.
     pub wants_age: bool,
     /// A write was tried, so the watch may be behind.
@@ -107,6 +109,7 @@ impl PolicyTask {
             first: true,
             compiled: None,
             evaluations: 0,
+            asked: None,
             wants_age: false,
             wrote: false,
             departures: 0,

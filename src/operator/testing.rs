@@ -80,6 +80,7 @@ pub(super) fn follow(
     let SignalAnswer::Value(value) = observation.readings[0].answer else { panic!("a value was told") };
     assert!((value - DEFECT).abs() > 0.5, "a defect in what decides");
     let wanted = crate::number::floor_count(value);
+    let memory_was = if memory == Memory::default() { "an empty memory" } else { "a memory" };
     memory.recall_change(0, wanted, now);
     let from = match &observation.target {
         Target::Seen(workload) => Some(workload.spec_replicas),
@@ -97,7 +98,7 @@ pub(super) fn follow(
         write: from.is_some_and(|from| from != wanted).then_some(wanted),
         desired: Some(wanted),
         reason: Reason::AboveTarget,
-        message: format!("{wanted} are wanted"),
+        message: format!("{wanted} are wanted by {memory_was}"),
         need: Some(wanted),
         effective_max: policy.max,
         limited_by: None,
@@ -118,12 +119,23 @@ pub(super) struct World {
     pub told: Told,
     pub log: Log,
     pub stop: CancellationToken,
+    supervisor: Option<Supervisor>,
     working: Option<JoinHandle<()>>,
 }
 
 impl World {
-    /// A world whose API server answers as `answer` says, and agrees to everything else.
-    pub(super) fn new(answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
+    /// A world whose operator is at work, and whose API server answers as `answer` says and agrees to everything else.
+    pub(super) async fn new(answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
+        let mut world = Self::before_the_operator(answer);
+        world.begin();
+        sleep(Duration::from_millis(1)).await;
+        world
+    }
+
+    /// A world whose operator has not begun to work.
+    pub(super) fn before_the_operator(
+        answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let (client, log) = server(move |asked| answer(asked).unwrap_or_else(|| agree(asked)));
         let (changes, news) = unbounded_channel();
         let index = Arc::new(Index::new(changes.clone()));
@@ -146,8 +158,13 @@ impl World {
             decide: follow,
             stop: stop.clone(),
         });
-        let mut supervisor = Supervisor::new(context.clone(), Arc::new(Health::default()), changes, news);
-        let stopped = stop.clone();
+        let supervisor = Supervisor::new(context.clone(), Arc::new(Health::default()), changes, news);
+        Self { context, told, log, stop, supervisor: Some(supervisor), working: None }
+    }
+
+    pub(super) fn begin(&mut self) {
+        let mut supervisor = self.supervisor.take().unwrap();
+        let stopped = self.stop.clone();
         let working = tokio::spawn(async move {
             tokio::select! {
                 () = supervisor.work() => {}
@@ -155,7 +172,7 @@ impl World {
             }
             supervisor.finish().await;
         });
-        Self { context, told, log, stop, working: Some(working) }
+        self.working = Some(working);
     }
 
     /// A workload of this name with 4 replicas.

@@ -17,15 +17,15 @@ use super::config::{Auth, ServerConfig};
 use super::credentials::{Credentials, Session};
 use super::failure::{Failure, FailureKind, presentable};
 use super::plan::Plans;
-use super::sharing::{Sharing, Stretch};
+use super::sharing::Sharing;
 use super::statistics::{Counters, ServerStatistics};
 use super::transport;
 use crate::time::{Span, Time};
 
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// An answer is never shared by moments further apart than this, however seldom its callers ask.
-pub(super) const LONGEST_SHARED: Span = Span::from_seconds(5);
+/// Identical questions for moments in the same stretch of this length are asked once.
+pub(super) const SHARED_FOR: Span = Span::from_seconds(5);
 
 /// From this difference on between the server's clock and ours, an answer carries a warning: it was asked for a moment
 /// that is not the server's present, and its samples may look younger than they are.
@@ -59,10 +59,10 @@ impl Server {
         Ok(Self { config, plans: Plans::default(), wire: Arc::new(wire), sharing: Sharing::new() })
     }
 
-    /// The answer to `query` at `at`, or at a moment of the same stretch of `shared_for` for which somebody else has
-    /// asked already.
-    pub(super) async fn ask(&self, query: &Arc<str>, at: Time, shared_for: Span) -> Arc<Reply> {
-        let shared_for = shared_for.min(LONGEST_SHARED);
+    /// The answer to `query` at `at`, or at a moment of the same stretch, after `newer_than`, for which somebody else
+    /// has asked already.
+    pub(super) async fn ask(&self, query: &Arc<str>, at: Time, newer_than: Option<Time>) -> Arc<Reply> {
+        let bucket = at.millis().div_euclid(i64::try_from(SHARED_FOR.millis()).unwrap_or(i64::MAX));
         let wire = Arc::clone(&self.wire);
         let question = Arc::clone(query);
         let ask = || {
@@ -81,7 +81,7 @@ impl Server {
             }
             .boxed()
         };
-        let (reply, shared) = self.sharing.ask(Stretch::around(at, shared_for), Arc::clone(query), ask).await;
+        let (reply, shared) = self.sharing.ask(bucket, Arc::clone(query), at, newer_than, ask).await;
         if shared {
             self.wire.counters.coalesce();
         }

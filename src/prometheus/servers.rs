@@ -27,13 +27,14 @@ pub struct Evaluation {
     pub freshness_query: Option<String>,
     /// How old a sample may be to count for coverage.
     pub max_age: Span,
-    /// Answers for moments in the same stretch of this length may be shared; five seconds at most.
-    pub shared_for: Span,
     /// Whether to ask how many pods stand behind the value.
     pub coverage: bool,
     /// Whether to ask for the age. If not, the age measured last is given as [`Age::Earlier`]; if there is none, it is
     /// asked for all the same.
     pub ask_age: bool,
+    /// The moment of the policy's evaluation before this one. No answer asked for then or earlier is given again: a
+    /// second evaluation that confirms a leap must have looked a second time.
+    pub newer_than: Option<Time>,
 }
 
 impl Servers {
@@ -58,7 +59,8 @@ impl Servers {
     /// whatever goes wrong is in the reading, in words for the person on call. Beside the server's own warnings there
     /// may be one that coverage could not be had (`covered_pods` is then None) and one that the clocks differ.
     ///
-    /// Identical queries for moments within the same [`Evaluation::shared_for`] are asked once.
+    /// Identical queries for moments within the same five seconds are asked once, unless the one who asks has had that
+    /// answer already.
     pub async fn evaluate(&self, server: &str, namespace: &str, request: &Evaluation, at: Time) -> Reading {
         let planned = self.usable_server(server, namespace).and_then(|server| {
             let plan = server.plans.plan(request, matcher(&server.config, namespace))?;
@@ -118,11 +120,10 @@ fn matcher<'a>(config: &'a ServerConfig, namespace: &'a str) -> Option<(&'a str,
 }
 
 async fn read(server: &Server, plan: &Plan, request: &Evaluation, at: Time) -> Reading {
-    let shared_for = request.shared_for;
     let (value, age, coverage) = futures::join!(
-        server.ask(&plan.value, at, shared_for),
+        server.ask(&plan.value, at, request.newer_than),
         read_age(server, plan, request, at),
-        read_coverage(server, plan.coverage.as_ref(), at, shared_for)
+        read_coverage(server, plan.coverage.as_ref(), request, at)
     );
     let (answer, mut warnings) = match &value.answer {
         Ok(answered) => (answered.answer.clone(), answered.warnings.clone()),
@@ -143,7 +144,7 @@ async fn read_age(server: &Server, plan: &Plan, request: &Evaluation, at: Time) 
     if let Some((age, measured)) = plan.last_age().filter(|_| !request.ask_age) {
         return Age::Earlier { age, at: measured };
     }
-    let reply = server.ask(query, at, request.shared_for).await;
+    let reply = server.ask(query, at, request.newer_than).await;
     let age = match &reply.answer {
         Ok(answered) => age_of(answered),
         Err(failure) => Age::Unknown(age_fault(plan, failure)),
@@ -197,11 +198,11 @@ fn span(seconds: f64) -> Span {
 async fn read_coverage(
     server: &Server,
     query: Option<&Arc<str>>,
+    request: &Evaluation,
     at: Time,
-    shared_for: Span,
 ) -> Result<Option<u32>, String> {
     let Some(query) = query else { return Ok(None) };
-    let reply = server.ask(query, at, shared_for).await;
+    let reply = server.ask(query, at, request.newer_than).await;
     match &reply.answer {
         Ok(Answered { answer: Answer::Value(pods), .. }) => Ok(Some(floor_count(*pods))),
         Ok(Answered { answer: Answer::NoSeries, .. }) => Ok(Some(0)),

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -40,12 +41,8 @@ pub enum LogsError {
 /// Writes logs to stderr from now on. `level` is a level or a filter; where it is absent, `RUST_LOG` counts, then
 /// `info`.
 pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<(), LogsError> {
-    let declared =
-        level.map(str::to_owned).or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
-    let level = declared.unwrap_or_else(|| "info,kube_runtime=error,kube_client=error".to_owned());
-    let filter = EnvFilter::builder()
-        .parse(&level)
-        .map_err(|fault| LogsError::Level { level: level.clone(), fault: fault.to_string() })?;
+    let declared = level.map(str::to_owned).or_else(|| std::env::var("RUST_LOG").ok());
+    let filter = filter(declared.filter(|level| !level.is_empty()).as_deref().unwrap_or("info"))?;
     let json = match format {
         LogFormat::Auto => !stderr().is_terminal(),
         LogFormat::Text => false,
@@ -61,4 +58,47 @@ pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<(), LogsError
         registry.with(lines.with_target(false).with_ansi(stderr().is_terminal())).try_init()
     }
     .map_err(|_| LogsError::Taken)
+}
+
+/// The level or filter as asked for; libraries whose errors we tell ourselves are silent unless they are named.
+fn filter(level: &str) -> Result<EnvFilter, LogsError> {
+    let refused = |fault: String| LogsError::Level { level: level.to_owned(), fault };
+    let plain = level.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']) && !part.is_empty());
+    for word in plain {
+        // A word that is no level would be taken for the name of a module, and silence everything else.
+        word.parse::<LevelFilter>().map_err(|_| refused(format!("{word} is no level")))?;
+    }
+    EnvFilter::builder().parse(format!("{LIBRARIES},{level}")).map_err(|fault| refused(fault.to_string()))
+}
+
+const LIBRARIES: &str = "kube_client=off,kube_runtime=off,hyper_util=warn,tower=warn,h2=warn,rustls=warn,reqwest=warn,rustls_platform_verifier=warn";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters_are_taken_and_misspelt_levels_are_not() {
+        for level in [
+            "info",
+            "WARN",
+            "plimsoll=debug",
+            "info,plimsoll::operator=trace",
+            "debug,kube_client=debug",
+            "off",
+        ] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        for level in ["loud", "info,verbose", "plimsoll=loud"] {
+            let fault = filter(level).unwrap_err().to_string();
+            assert!(fault.contains("write error, warn, info, debug or trace"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_outweighs_our_own_silence() {
+        let text = filter("debug,kube_client=trace").unwrap().to_string();
+        assert!(text.contains("kube_client=trace") && !text.contains("kube_client=off"), "{text}");
+        assert!(text.contains("kube_runtime=off") && text.contains("debug"), "{text}");
+    }
 }

@@ -247,9 +247,9 @@ pub(crate) fn evaluation(query: &str) -> Evaluation {
         query: query.into(),
         freshness_query: None,
         max_age: Span::from_seconds(60),
-        shared_for: Span::from_seconds(5),
         coverage: false,
         ask_age: true,
+        newer_than: None,
     }
 }
 

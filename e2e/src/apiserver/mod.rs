@@ -3,6 +3,10 @@
 //!
 //! It is a [`tower::Service`] for [`kube::Client`], under tokio's paused clock if the test wishes, and it can listen on
 //! loopback for `kubectl`. Controllers do not run in it: workloads come to life with [`crate::plant`].
+//!
+//! It leaves out: protobuf bodies (`kubectl create` of built-in kinds sends them, `kubectl apply` does not), the cost
+//! budget of CEL rules, webhooks, quotas, conversion between versions of a CRD, aggregated APIs, and RBAC objects as a
+//! source of permissions ([`ApiServer::deny`] and [`ApiServer::bind`] stand in for them).
 
 mod authorization;
 mod cluster;
@@ -47,6 +51,7 @@ pub use request::{ResourceRequest, Verb};
 pub use service::ApiService;
 pub use status::{Cause, Failure, Subject};
 
+pub(crate) use selector::label_selector_matches;
 pub(crate) use store::{Change, Key, Object};
 
 use crate::clock::Clock;

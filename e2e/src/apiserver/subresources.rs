@@ -1,5 +1,7 @@
 //! What is POSTed to a subresource: evictions, bindings, and questions about access.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::authorization::{Act, Authorization};
@@ -10,10 +12,13 @@ use super::object;
 use super::request::ResourceRequest;
 use super::selector::label_selector_matches;
 use super::status::Failure;
+use super::store::{Key, Object};
 use super::write::{Door, WriteOptions};
 
 /// The storage name of SelfSubjectAccessReviews, which are answered and never stored.
 pub(crate) const ACCESS_REVIEWS: &str = "selfsubjectaccessreviews.authorization.k8s.io";
+
+const BUDGETS: &str = "poddisruptionbudgets.policy";
 
 /// POST to `object/subresource`.
 pub(crate) fn create(
@@ -44,7 +49,11 @@ fn evict(
     options: &WriteOptions,
 ) -> Result<Value, Failure> {
     let pod = cluster.stored(kind, &request.namespace, &request.name)?;
-    let budgets = cluster.store.list("poddisruptionbudgets.policy", &request.namespace);
+    let budgets: Vec<(Key, Object)> = cluster
+        .store
+        .list(BUDGETS, &request.namespace)
+        .map(|(key, budget)| (key.clone(), Arc::clone(budget)))
+        .collect();
     let covers = |budget: &Value| {
         object::at(budget, &["spec", "selector"])
             .is_some_and(|selector| label_selector_matches(selector, &pod.value))
@@ -52,7 +61,7 @@ fn evict(
     let is_spent =
         |budget: &Value| object::integer(budget, &["status", "disruptionsAllowed"]).unwrap_or(0) < 1;
     if let Some((key, _)) =
-        budgets.into_iter().find(|(_, budget)| covers(&budget.value) && is_spent(&budget.value))
+        budgets.iter().find(|(_, budget)| covers(&budget.value) && is_spent(&budget.value))
     {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
         let why = format!("The disruption budget {} does not allow any further disruption", key.1);
@@ -64,6 +73,13 @@ fn evict(
     let asked = object::at(body, &["deleteOptions"]).cloned().unwrap_or_default();
     let deletion = DeleteOptions::read(&asked, options.dry_run, None, "", options.now);
     cluster.delete(kind, &request.namespace, &request.name, &deletion)?;
+    // What was evicted is spent at once, not only when the controller has looked.
+    for (_, budget) in budgets.iter().filter(|(_, budget)| !options.dry_run && covers(&budget.value)) {
+        let mut spent = budget.value.clone();
+        let left = object::count(&spent, &["status", "disruptionsAllowed"]).saturating_sub(1);
+        object::set(&mut spent, &["status", "disruptionsAllowed"], left);
+        cluster.store.put(BUDGETS, spent);
+    }
     Ok(success(201))
 }
 

@@ -210,9 +210,9 @@ impl Declared {
             query: query.unwrap_or_default(),
             freshness_query: None,
             max_age: Span::ZERO,
-            shared_for: Span::ZERO,
             coverage: false,
             ask_age: false,
+            newer_than: None,
         };
         Ok(Self { document, policy, question })
     }

@@ -42,7 +42,7 @@ impl Controllers {
             Workload::Deployment(_) => (&self.deployments, &self.replica_sets),
             Workload::ReplicaSet(_) => (&self.replica_sets, &self.pods),
             Workload::StatefulSet(_) => (&self.stateful_sets, &self.pods),
-            Workload::Namespace(_) => return Ok(()),
+            Workload::Budget(_) | Workload::Namespace(_) => return Ok(()),
         };
         let has =
             |finalizer: &str| object::list(value, &["metadata", "finalizers"]).iter().any(|f| f == finalizer);

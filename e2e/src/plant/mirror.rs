@@ -58,6 +58,12 @@ impl Mirror {
         self.by_uid.get(uid).cloned()
     }
 
+    /// The objects of one namespace, by name.
+    pub(super) fn in_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Object> {
+        let first = (namespace.to_owned(), String::new());
+        self.objects.range(first..).take_while(move |(key, _)| key.0 == namespace).map(|(_, object)| object)
+    }
+
     /// The objects that `uid` controls, by name.
     pub(super) fn owned_by(&self, uid: &str) -> Vec<Object> {
         let keys = self.by_owner.get(uid).into_iter().flatten();

@@ -6,6 +6,7 @@
 
 mod conditions;
 mod deployment;
+mod disruption;
 mod events;
 mod garbage;
 mod mirror;
@@ -20,7 +21,7 @@ use std::collections::BTreeSet;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
-use crate::apiserver::{ApiServer, Collection, Failure, Key};
+use crate::apiserver::{ApiServer, Collection, Failure, Key, Object, object};
 use crate::clock::Clock;
 use crate::random::Random;
 use mirror::Mirror;
@@ -90,6 +91,7 @@ struct Controllers {
     replica_sets: Mirror,
     stateful_sets: Mirror,
     pods: Mirror,
+    budgets: Mirror,
     namespaces: Mirror,
     events: Collection,
     timetable: Timetable,
@@ -104,6 +106,7 @@ enum Workload {
     ReplicaSet(Key),
     Deployment(Key),
     StatefulSet(Key),
+    Budget(Key),
     Namespace(Key),
 }
 
@@ -125,6 +128,7 @@ impl Controllers {
             replica_sets: Mirror::of(collection("apps", "replicasets")?),
             stateful_sets: Mirror::of(collection("apps", "statefulsets")?),
             pods: Mirror::of(collection("", "pods")?),
+            budgets: Mirror::of(collection("policy", "poddisruptionbudgets")?),
             namespaces: Mirror::of(collection("", "namespaces")?),
             events: collection("", "events")?,
             timetable: Timetable::new(kubelet),
@@ -138,6 +142,7 @@ impl Controllers {
         let mut replica_sets = self.replica_sets.subscribe();
         let mut stateful_sets = self.stateful_sets.subscribe();
         let mut pods = self.pods.subscribe();
+        let mut budgets = self.budgets.subscribe();
         let mut namespaces = self.namespaces.subscribe();
         loop {
             self.settle();
@@ -148,6 +153,7 @@ impl Controllers {
                     changed = replica_sets.changed() => changed,
                     changed = stateful_sets.changed() => changed,
                     changed = pods.changed() => changed,
+                    changed = budgets.changed() => changed,
                     changed = namespaces.changed() => changed,
                 }
             };
@@ -181,6 +187,7 @@ impl Controllers {
                 Workload::ReplicaSet(key) => self.sync_replica_set(key),
                 Workload::Deployment(key) => self.sync_deployment(key),
                 Workload::StatefulSet(key) => self.sync_stateful_set(key),
+                Workload::Budget(key) => self.sync_budget(key),
                 Workload::Namespace(key) => {
                     self.sync_namespace(key);
                     Ok(())
@@ -199,14 +206,21 @@ impl Controllers {
     }
 
     fn has_news(&self) -> bool {
-        let mirrors =
-            [&self.deployments, &self.replica_sets, &self.stateful_sets, &self.pods, &self.namespaces];
+        let mirrors = [
+            &self.deployments,
+            &self.replica_sets,
+            &self.stateful_sets,
+            &self.pods,
+            &self.budgets,
+            &self.namespaces,
+        ];
         let revision = self.server.revision();
         mirrors.iter().any(|mirror| mirror.seen() < revision)
     }
 
     /// Learns what changed, and whom it concerns.
     fn take_news(&mut self) {
+        self.due.extend(self.budgets.refresh().into_iter().map(|changed| Workload::Budget(changed.key)));
         self.due
             .extend(self.namespaces.refresh().into_iter().map(|changed| Workload::Namespace(changed.key)));
         for changed in self.deployments.refresh() {
@@ -239,6 +253,9 @@ impl Controllers {
                 self.due.extend(self.replica_sets.by_uid(uid).map(Workload::ReplicaSet));
                 self.due.extend(self.stateful_sets.by_uid(uid).map(Workload::StatefulSet));
             }
+            self.due.extend(
+                self.budgets.in_namespace(&changed.key.0).map(|budget| Workload::Budget(key_of(budget))),
+            );
             if !self.settings.kubelet {
                 continue;
             }
@@ -262,6 +279,10 @@ impl Controllers {
     fn appoint(&mut self, instant: Instant, workload: Workload) {
         self.appointments.insert((instant, workload));
     }
+}
+
+fn key_of(object: &Object) -> Key {
+    (object::namespace(&object.value).to_owned(), object::name(&object.value).to_owned())
 }
 
 /// The name under which the controllers write.

@@ -44,6 +44,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Course {
     name: String,
+    start: Instant,
     record: watch::Receiver<Record>,
     recorder: JoinHandle<()>,
 }
@@ -62,10 +63,16 @@ impl Course {
     pub async fn watch(client: Client, namespace: &str, name: &str) -> Result<Self, Box<CourseError>> {
         let api = Api::namespaced(client, namespace);
         let (sender, record) = watch::channel(Record::default());
-        let recorder = tokio::spawn(record_changes(api, name.to_owned(), sender));
-        let course = Self { name: format!("{namespace}/{name}"), record, recorder };
+        let start = Instant::now();
+        let recorder = tokio::spawn(record_changes(api, name.to_owned(), start, sender));
+        let course = Self { name: format!("{namespace}/{name}"), start, record, recorder };
         course.wait_for(|record| record.last().is_some(), DEADLINE).await?;
         Ok(course)
+    }
+
+    /// How long it has been recorded: the present moment as [`Moment::at`] tells moments.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Everything recorded so far.
@@ -178,8 +185,7 @@ impl fmt::Display for Record {
     }
 }
 
-async fn record_changes(api: Api<Deployment>, name: String, sender: watch::Sender<Record>) {
-    let start = Instant::now();
+async fn record_changes(api: Api<Deployment>, name: String, start: Instant, sender: watch::Sender<Record>) {
     let config = Config::default().fields(&format!("metadata.name={name}"));
     let mut events = watcher(api, config).boxed();
     while let Some(event) = events.next().await {

@@ -17,6 +17,8 @@ pub enum Program {
     KubeApiserver,
     /// The controllers of Deployments, ReplicaSets and their like.
     KubeControllerManager,
+    /// The command line of Kubernetes.
+    Kubectl,
     /// Makes the key that signs service account tokens.
     Openssl,
     /// The Prometheus server.
@@ -55,23 +57,24 @@ impl Program {
             Self::Etcd => "etcd",
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
+            Self::Kubectl => "kubectl",
             Self::Openssl => "openssl",
             Self::Prometheus => "prometheus",
         }
     }
 
     const fn comes_with_envtest(self) -> bool {
-        matches!(self, Self::Etcd | Self::KubeApiserver | Self::KubeControllerManager)
+        matches!(self, Self::Etcd | Self::KubeApiserver | Self::KubeControllerManager | Self::Kubectl)
     }
 
     const fn is_packaged(self) -> bool {
-        matches!(self, Self::Etcd | Self::Openssl | Self::Prometheus)
+        matches!(self, Self::Etcd | Self::Kubectl | Self::Openssl | Self::Prometheus)
     }
 
     const fn how_to_get_it(self) -> &'static str {
         match self {
             Self::Etcd => "`setup-envtest use` or your distribution's package `etcd-server` brings it",
-            Self::KubeApiserver => "`setup-envtest use` brings it",
+            Self::KubeApiserver | Self::Kubectl => "`setup-envtest use` brings it",
             Self::KubeControllerManager => {
                 "put the one of the Kubernetes release beside kube-apiserver; envtest does not bring it"
             }

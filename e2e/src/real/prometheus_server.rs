@@ -41,6 +41,8 @@ pub struct PrometheusOptions {
     pub scrape_interval: Duration,
     /// How long a value counts after it was scraped: 5 min, Prometheus' own, unless told otherwise.
     pub lookback: Duration,
+    /// The certificate and its key, in PEM, with which it speaks https; it speaks http unless told otherwise.
+    pub tls: Option<(String, String)>,
 }
 
 impl Default for PrometheusOptions {
@@ -49,6 +51,7 @@ impl Default for PrometheusOptions {
             targets: Vec::new(),
             scrape_interval: Duration::from_secs(1),
             lookback: Duration::from_mins(5),
+            tls: None,
         }
     }
 }
@@ -80,6 +83,16 @@ impl Prometheus {
         let client = super::loopback_client().map_err(StartError::io("no HTTP client"))?;
         fs::write(sandbox.path().join("prometheus.yml"), configuration(&options).to_string())
             .map_err(StartError::io("cannot write prometheus.yml"))?;
+        if let Some((certificate, key)) = &options.tls {
+            let write = |name: &str, text: &str| {
+                fs::write(sandbox.path().join(name), text)
+                    .map_err(StartError::io("cannot write its certificate"))
+            };
+            write("tls.crt", certificate)?;
+            write("tls.key", key)?;
+            let web = json!({"tls_server_config": {"cert_file": "tls.crt", "key_file": "tls.key"}});
+            write("web.yml", &web.to_string())?;
+        }
         let server = sandbox.start(&program, &arguments(&port, &options))?;
         let mut prometheus = Self { server, program, port, options, client, sandbox };
         prometheus.wait_until_ready().await?;
@@ -88,7 +101,8 @@ impl Prometheus {
 
     /// Its base URL, without a slash at the end; the same after it was stopped and started again.
     pub fn url(&self) -> String {
-        format!("http://{}", self.port.address())
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.port.address())
     }
 
     /// Ends it in good order; connections are refused from now on.
@@ -157,7 +171,7 @@ impl Prometheus {
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), StartError> {
-        let (client, url) = (&self.client, format!("http://{}/-/ready", self.port.address()));
+        let (client, url) = (&self.client, format!("{}/-/ready", self.url()));
         self.server
             .wait_until_ready(async || client.get(&url).send().await?.error_for_status().map(drop))
             .await
@@ -190,12 +204,14 @@ fn configuration(options: &PrometheusOptions) -> Value {
 }
 
 fn arguments(port: &ReservedPort, options: &PrometheusOptions) -> Vec<String> {
-    vec![
+    let web = options.tls.as_ref().map(|_| "--web.config.file=web.yml".to_owned());
+    let arguments = [
         "--config.file=prometheus.yml".to_owned(),
         "--storage.tsdb.path=data".to_owned(),
         "--storage.tsdb.retention.time=1d".to_owned(),
         format!("--query.lookback-delta={}ms", options.lookback.as_millis()),
         format!("--web.listen-address={}", port.address()),
         "--log.level=warn".to_owned(),
-    ]
+    ];
+    arguments.into_iter().chain(web).collect()
 }

@@ -1,0 +1,259 @@
+//! Writes `docs/describe`: what `kubectl describe` prints of a policy, from a run on real servers.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use e2e::bed::{
+    Bed, BedError, Floor, OPERATOR, Operator, OperatorOptions, POLICY, Stage, Workload, condition,
+};
+use e2e::real::program::Program;
+use e2e::real::{DEADLINE, StartError};
+use plimsoll::api::ScalingPolicy;
+use plimsoll::prometheus::{Config, ServerConfig};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The policy that all pages are about.
+const EXAMPLE: &str = include_str!("../../../examples/checkout.yaml");
+
+/// How often requests are counted.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Requests a second that fit nine replicas, two of them headroom.
+const QUIET: f64 = 580.0;
+
+/// Writes what `kubectl describe` prints of a policy, from a run on real servers
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Where the pages go
+    #[arg(default_value = "docs/describe")]
+    directory: PathBuf,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let Arguments { directory } = Arguments::parse();
+    let kubectl = match Program::Kubectl.find() {
+        Ok(kubectl) => kubectl,
+        Err(missing) => return skipped(&missing),
+    };
+    let bed = match Bed::start(Floor::Real, &[]).await {
+        Ok(bed) => bed,
+        Err(BedError::Start(StartError::Missing(missing))) => return skipped(&missing),
+        Err(error) => return Err(error.into()),
+    };
+    let _operator = operator_of_the_cluster(&bed).await?;
+    let mut pages = JoinSet::new();
+    pages.spawn(healthy(Arc::clone(&bed)));
+    pages.spawn(at_its_ceiling(Arc::clone(&bed)));
+    pages.spawn(metric_gone(Arc::clone(&bed)));
+    pages.spawn(rollout_under_way(Arc::clone(&bed)));
+    while let Some(page) = pages.join_next().await {
+        let Page { name, stage, _load } = page??;
+        let text = describe(&kubectl, &stage).await?;
+        let path = directory.join(name).with_extension("txt");
+        write(&path, &text)?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Nothing is written where the servers are not installed; what is there stays.
+fn skipped(missing: &dyn Error) -> Result<(), Failure> {
+    Err(format!("the pages stay as they are: {missing}").into())
+}
+
+/// A policy in the state that a page is to show, while its load goes on.
+struct Page {
+    name: &'static str,
+    stage: Stage,
+    _load: Load,
+}
+
+async fn healthy(bed: Arc<Bed>) -> Result<Page, Failure> {
+    let (stage, load) = checkout(&bed, "shop", &json!({}), Workload::of(6)).await?;
+    settled_at(&stage, 9).await?;
+    Ok(Page { name: "healthy", stage, _load: load })
+}
+
+async fn at_its_ceiling(bed: Arc<Bed>) -> Result<Page, Failure> {
+    let thirsty = json!({"spec": {"ceilings": {"connections": [{
+        "name": "orders-db", "inline": {"maxConnections": 500, "reserved": 15}, "perPod": 20,
+    }]}}});
+    let (stage, load) = checkout(&bed, "shop-at-its-ceiling", &thirsty, Workload::of(6)).await?;
+    settled_at(&stage, 9).await?;
+    load.set(3580.0);
+    let held = |policy: &ScalingPolicy| {
+        condition(policy, "ScalingLimited").is_some_and(|limited| limited.reason == "ConnectionBudget")
+            && rests(policy)
+    };
+    stage.until("held and at rest", held).await?;
+    Ok(Page { name: "at-its-ceiling", stage, _load: load })
+}
+
+async fn metric_gone(bed: Arc<Bed>) -> Result<Page, Failure> {
+    let (stage, load) = checkout(&bed, "shop-metric-gone", &json!({}), Workload::of(6)).await?;
+    settled_at(&stage, 9).await?;
+    load.end(&bed);
+    stage.until_condition("ScalingActive", "False", "FailedGetExternalMetric").await?;
+    Ok(Page { name: "metric-gone", stage, _load: load })
+}
+
+async fn rollout_under_way(bed: Arc<Bed>) -> Result<Page, Failure> {
+    let slow = Workload { start_up: Duration::from_secs(15), ..Workload::of(9) };
+    let (stage, load) = checkout(&bed, "shop-rollout", &json!({}), slow).await?;
+    settled_at(&stage, 9).await?;
+    stage.roll_out(json!({"spec": {"containers": [{"name": "checkout", "image": "checkout:2"}]}})).await?;
+    load.set(QUIET / 2.0);
+    let waits = |policy: &ScalingPolicy| {
+        let decision = policy.status.as_ref().and_then(|status| status.decision.as_ref());
+        decision.is_some_and(|decision| decision.reason == "RolloutInProgress")
+    };
+    stage.until("waiting for the rollout", waits).await?;
+    Ok(Page { name: "rollout-under-way", stage, _load: load })
+}
+
+/// The example's policy on a Deployment in a namespace of its own, at [`QUIET`] requests a second; it is evaluated
+/// more often and looks back less far, so that a page does not take ten minutes.
+async fn checkout(
+    bed: &Arc<Bed>,
+    namespace: &str,
+    changes: &Value,
+    workload: Workload,
+) -> Result<(Stage, Load), Failure> {
+    let stage = Stage::set(bed, namespace, workload).await?;
+    let load = Load::start(Arc::clone(bed), namespace, QUIET);
+    let mut policy: Value = serde_saphyr::from_str(&EXAMPLE.replace("[1m]", "[15s]"))?;
+    json_patch::merge(
+        &mut policy,
+        &json!({
+            "metadata": {"namespace": namespace},
+            "spec": {
+                "pollingInterval": 2,
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
+                "smoothing": {"scaleDownHalfLifeSeconds": 5},
+            },
+        }),
+    );
+    json_patch::merge(&mut policy, changes);
+    let rate = format!("sum(rate(ingress_requests_total{{namespace=\"{namespace}\"}}[15s]))");
+    let whole = |rate: &String| rate.parse::<f64>().is_ok_and(|rate| (rate - QUIET).abs() < 0.05 * QUIET);
+    bed.prometheus().wait_for(&rate, |rates| rates.iter().all(whole) && !rates.is_empty()).await?;
+    stage.create(policy).await?;
+    Ok((stage, load))
+}
+
+async fn settled_at(stage: &Stage, count: u32) -> Result<(), Failure> {
+    let settled = |policy: &ScalingPolicy| {
+        rests(policy) && policy.status.as_ref().is_some_and(|status| status.current_replicas == Some(count))
+    };
+    stage.until(&format!("at rest at {count}"), settled).await?;
+    Ok(())
+}
+
+/// Whether the count is to stay and all its pods serve.
+fn rests(policy: &ScalingPolicy) -> bool {
+    let Some(status) = &policy.status else { return false };
+    let (pods, replicas) = (status.pods.unwrap_or_default(), status.current_replicas);
+    let stays = status.decision.as_ref().is_some_and(|decision| decision.from == decision.to);
+    stays && Some(pods.warm) == replicas && pods.terminating == 0
+}
+
+async fn operator_of_the_cluster(bed: &Bed) -> Result<Operator, Failure> {
+    // Every namespace sees its own series, as in a cluster that several teams share.
+    let server = ServerConfig {
+        namespace_label: Some("namespace".to_owned()),
+        ..ServerConfig::new("main", &bed.prometheus().url())
+    };
+    let options = OperatorOptions {
+        user: OPERATOR.to_owned(),
+        namespaces: Vec::new(),
+        servers: Config { prometheus: vec![server] },
+    };
+    let operator = Operator::start(bed, options).await?;
+    operator.ready().await?;
+    Ok(operator)
+}
+
+/// Requests that are counted as they come.
+struct Load {
+    namespace: String,
+    rate: Arc<std::sync::Mutex<f64>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Load {
+    fn start(bed: Arc<Bed>, namespace: &str, rate: f64) -> Self {
+        let rate = Arc::new(std::sync::Mutex::new(rate));
+        let (now, namespace_label) = (Arc::clone(&rate), namespace.to_owned());
+        let task = tokio::spawn(async move {
+            let mut tick = interval(TICK);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            loop {
+                tick.tick().await;
+                let rate = *now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                count_requests(&bed, &namespace_label, rate * TICK.as_secs_f64());
+            }
+        });
+        Self { namespace: namespace.to_owned(), rate, task }
+    }
+
+    fn set(&self, rate: f64) {
+        *self.rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = rate;
+    }
+
+    /// The ingress is scraped no more.
+    fn end(&self, bed: &Bed) {
+        self.task.abort();
+        let labels = [("namespace", self.namespace.as_str()), ("svc", POLICY)];
+        bed.exporter().remove("ingress_requests_total", &labels);
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn count_requests(bed: &Bed, namespace: &str, requests: f64) {
+    let exporter = bed.exporter();
+    exporter.add("ingress_requests_total", &[("namespace", namespace), ("svc", POLICY)], requests);
+    for (bound, share) in [("0.1", 0.9), ("0.25", 0.992), ("0.5", 0.999), ("+Inf", 1.0)] {
+        let labels = [("le", bound), ("namespace", namespace)];
+        exporter.add("checkout_duration_seconds_bucket", &labels, requests * share);
+    }
+}
+
+/// The commands and what they print.
+async fn describe(kubectl: &Path, stage: &Stage) -> Result<String, Failure> {
+    let cluster = stage.bed.cluster().ok_or("the pages come from real servers")?;
+    let mut text = String::new();
+    let namespace = stage.namespace.as_str();
+    for arguments in [["get", "sp", "-n", namespace].as_slice(), &["describe", "sp", POLICY, "-n", namespace]]
+    {
+        let mut command = Command::new(kubectl);
+        command.arg("--kubeconfig").arg(cluster.kubeconfig_path("admin")?).args(arguments).kill_on_drop(true);
+        let output = tokio::time::timeout(DEADLINE, command.output()).await??;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        let printed = String::from_utf8(output.stdout)?;
+        let lines = printed.lines().map(|line| format!("{}\n", line.trim_end()));
+        text.push_str(&format!("$ kubectl {}\n{}\n", arguments.join(" "), lines.collect::<String>()));
+    }
+    Ok(text.trim_end().to_owned() + "\n")
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, text)
+}
