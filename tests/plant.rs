@@ -282,7 +282,7 @@ fn a_rate_that_ends_growth_below_the_ceiling_is_not_told_as_the_ceiling() {
         decision.conditions.iter().find(|condition| condition.kind == ConditionType::ScalingLimited);
     assert_eq!(
         limited.unwrap().message,
-        "needs 42, database connections of orders-db will allow 15: 27 more would be needed"
+        "needs 42, database connections of orders-db will allow 15: 27 replicas are unmet"
     );
 }
 

@@ -166,7 +166,7 @@ fn infeasible(seen: &Seen<'_>) -> Option<Condition> {
         );
         condition(BudgetInfeasible, True, Reason::BudgetInfeasible, message)
     } else {
-        let message = format!("every ceiling holds minReplicas {}", seen.policy.min);
+        let message = format!("every ceiling leaves room for minReplicas {}", seen.policy.min);
         condition(BudgetInfeasible, False, Reason::BudgetFeasible, message)
     })
 }
@@ -175,22 +175,21 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
     let outcome = seen.outcome;
     let status = if outcome.limited == Reason::DesiredWithinRange { False } else { True };
     let message = match (&outcome.limited_by, outcome.limited) {
-        (Some(limit), _) if outcome.need.is_some_and(|need| outcome.replicas < need - outcome.unmet) => {
-            format!(
-                "needs {}, {} will allow {}: {} more would be needed",
-                outcome.need.unwrap_or_default(),
-                limit.in_words(),
-                outcome.need.unwrap_or_default() - outcome.unmet,
-                outcome.unmet
-            )
+        (Some(limit), _) => {
+            let need = outcome.need.unwrap_or(outcome.replicas);
+            let allowed = need.saturating_sub(outcome.unmet);
+            let unmet = if outcome.unmet == 1 {
+                "1 replica is unmet".to_owned()
+            } else {
+                format!("{} replicas are unmet", outcome.unmet)
+            };
+            let limit = limit.in_words();
+            if outcome.replicas < allowed {
+                format!("needs {need}, {limit} will allow {allowed}: {unmet}")
+            } else {
+                format!("needs {need}, held at {} by {limit}: {unmet}", outcome.replicas)
+            }
         }
-        (Some(limit), _) => format!(
-            "needs {}, held at {} by {}: {} more would be needed",
-            outcome.need.unwrap_or(outcome.replicas),
-            outcome.replicas,
-            limit.in_words(),
-            outcome.unmet
-        ),
         (None, Reason::ScaleUpLimit) => "the scale-up rate spreads the growth".to_owned(),
         (None, Reason::ScaleDownLimit) => "the scale-down rate spreads the shrinking".to_owned(),
         (None, Reason::WarmUpLimit) => "growth waits for the pods that are warming up".to_owned(),
@@ -211,6 +210,11 @@ fn ready(seen: &Seen<'_>, able: &Condition, active: &Condition, infeasible: Opti
         infeasible.filter(|condition| condition.status == True),
     ];
     match trouble.into_iter().flatten().next() {
+        // What the count does comes first, what is wrong with the signals after it.
+        Some(trouble) if trouble.kind == ScalingActive => {
+            let message = format!("{}: {}", seen.outcome.message, trouble.message);
+            condition(Ready, False, trouble.reason, message)
+        }
         Some(trouble) => condition(Ready, False, trouble.reason, trouble.message.clone()),
         None => condition(Ready, True, Reason::Ready, seen.outcome.message.clone()),
     }

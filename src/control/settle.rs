@@ -206,7 +206,7 @@ impl Case<'_> {
             (last.map_or(Reason::WithinTolerance, |(reason, _)| reason), self.hold_sentence(trail))
         } else {
             let direction = if replicas > spec { Reason::AboveTarget } else { Reason::BelowTarget };
-            (direction, format!("{spec} → {replicas}{}", self.cause(trail, replicas)))
+            (direction, format!("{spec} → {replicas}{}{}", self.headroom(), self.cause(trail, replicas)))
         };
         let reason = if self.wish.fallback_floor.or(self.wish.fallback_count).is_some() && self.wish.blind {
             Reason::Fallback
@@ -224,8 +224,17 @@ impl Case<'_> {
         let spec = self.spec();
         trail.last_hold(spec).map_or_else(
             || format!("{spec} replicas are kept"),
-            |(_, message)| format!("{spec} replicas are kept: {message}"),
+            |(_, message)| format!("{spec} replicas are kept{}: {message}", self.headroom()),
         )
+    }
+
+    /// Sentences about demand speak of the count without the headroom's replicas.
+    fn headroom(&self) -> String {
+        match self.policy.headroom_replicas {
+            0 => String::new(),
+            1 => ", 1 of them headroom".to_owned(),
+            more => format!(", {more} of them headroom"),
+        }
     }
 
     /// Demand, raised to the floors, which are subject neither to the dead band nor to the windows.

@@ -242,7 +242,8 @@ fn sound(signal: &Signal, reading: &Reading) -> Result<(), Fault> {
         Age::NoSample => Err(Fault(
             SignalState::Stale,
             Reason::Stale,
-            "no sample stands behind the query: the series has ended (check that the target still exposes it), or the value is made up by the query itself, for example by `or vector(0)`"
+            "the series behind the query have ended: what it returns is left over in its range, such as [5m], or made up, for \
+             example by `or vector(0)`; check that the target is still scraped"
                 .to_owned(),
         )),
         Age::Unknown(message) => suspect(Reason::AgeUnknown, format!("the age of the data is not known: {message}")),

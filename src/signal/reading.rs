@@ -49,8 +49,8 @@ pub enum Age {
     },
     /// The query reads no stored samples (a constant, `time()`), so there is nothing to grow old.
     NotSampled,
-    /// No sample stands behind the query within the server's look-back: what it returns is made up by the
-    /// query itself, for example by `or vector(0)`.
+    /// No sample stands behind the query within the server's look-back: what it returns is left over in its range, or
+    /// made up by the query itself, for example by `or vector(0)`.
     NoSample,
     /// The age could not be measured; the sentence says why.
     Unknown(String),

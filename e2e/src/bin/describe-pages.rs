@@ -247,8 +247,8 @@ async fn describe(kubectl: &Path, stage: &Stage) -> Result<String, Failure> {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
         }
         let printed = String::from_utf8(output.stdout)?;
-        let lines = printed.lines().map(|line| format!("{}\n", line.trim_end()));
-        text.push_str(&format!("$ kubectl {}\n{}\n", arguments.join(" "), lines.collect::<String>()));
+        let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
+        text.push_str(&["$ kubectl ", &arguments.join(" "), "\n", &lines.join("\n"), "\n\n"].concat());
     }
     Ok(text.trim_end().to_owned() + "\n")
 }

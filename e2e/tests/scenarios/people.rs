@@ -89,7 +89,7 @@ pub(crate) async fn emergency(bed: Arc<Bed>) {
     stage.edit(json!({"emergencyMax": {"replicas": 3, "reason": "INC-7"}})).await.unwrap();
     stage.until_wanted(3).await.unwrap();
     let message = stage.until_condition("ScalingLimited", "True", "EmergencyMax").await.unwrap();
-    assert_eq!(message, "needs 8, held at 3 by the emergency cap: 5 more would be needed");
+    assert_eq!(message, "needs 8, held at 3 by the emergency cap: 5 replicas are unmet");
     stage.load(150.0).await.unwrap();
     operator.evaluations(4).await.unwrap();
     assert_eq!(stage.course.counts(), [8, 3], "{}", stage.course.record());
