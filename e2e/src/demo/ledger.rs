@@ -156,7 +156,7 @@ impl Ledger {
         let share = self.bearable_served / self.bearable;
         let holds = share >= LEAST_CARRIED;
         let finding = format!(
-            "served {} of what {} replicas carry within {:.0} s (due: {:.0} %)",
+            "served {} of what {} replicas carry within {:.0} s ({:.0} % due)",
             percent(share),
             self.ceiling,
             self.reaction.as_secs_f64(),
