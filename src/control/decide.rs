@@ -299,17 +299,16 @@ fn guard_scale_down(
             (ground.counts.serving == 0)
                 .then(|| (Reason::NoReadyPods, "nothing is removed while no pod serves".to_owned()))
         })
-        .or_else(|| {
-            (pending > 0).then(|| {
-                (
-                    Reason::PodsStarting,
-                    format!("nothing is removed while {pending} pods are still to come or to warm up"),
-                )
-            })
-        })
+        // A rollout explains the pods that are still to come.
         .or_else(|| {
             (workload.rollout == Rollout::Progressing).then(|| {
                 (Reason::RolloutInProgress, "nothing is removed while a rollout is under way".to_owned())
+            })
+        })
+        .or_else(|| {
+            (pending > 0).then(|| {
+                let pods = if pending == 1 { "1 pod is".to_owned() } else { format!("{pending} pods are") };
+                (Reason::PodsStarting, format!("nothing is removed while {pods} still to come or to warm up"))
             })
         })
         .or_else(|| {

@@ -63,7 +63,7 @@ impl Private {
         let message =
             self.stage.until_condition("ScalingActive", "False", "FailedGetExternalMetric").await.unwrap();
         let ready = self.stage.until_condition("Ready", "False", "FailedGetExternalMetric").await.unwrap();
-        assert_eq!(ready, message);
+        assert_eq!(ready, format!("4 replicas are kept: no leading signal is fit to use: {message}"));
         message
     }
 
