@@ -8,6 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use e2e::demo::query::QueryEndpoint;
+use e2e::real::{Exporter, Prometheus, Target, unless_missing};
+use plimsoll::operator::Clock;
+use plimsoll::prometheus::{Config, Evaluation, Servers};
+use plimsoll::signal::Answer;
+use plimsoll::time::Span;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -116,4 +122,62 @@ fn a_policy_that_the_api_server_refuses_ends_the_demo_in_its_words() {
     let (said, code) = Demo::start(&["--policy", file.to_str().unwrap()]).end();
     assert_eq!(code, Some(2), "{said}");
     line(&said, &["the policy is refused", "maxReplicas", "minReplicas"]);
+}
+
+/// What a server answers to a query, as the operator asks it.
+async fn ask(servers: &Servers, query: &str) -> Answer {
+    let question = Evaluation {
+        query: query.to_owned(),
+        freshness_query: None,
+        max_age: Span::ZERO,
+        coverage: false,
+        ask_age: false,
+        newer_than: None,
+    };
+    servers.evaluate("main", "shop", &question, Clock::wall().now()).await.answer
+}
+
+#[tokio::test]
+async fn the_stand_in_for_prometheus_answers_as_prometheus_does() {
+    let exporter = Exporter::start().unwrap();
+    exporter.counter("arrivals_total", &[("service", "checkout")], 0.0);
+    let target = Target::new("ingress", exporter.address());
+    let Some(prometheus) = unless_missing(Prometheus::start(&[target]).await).unwrap() else { return };
+    let stand_in = QueryEndpoint::start(exporter.address()).unwrap();
+    let servers = |url: &str| Servers::new(Config::single(url)).unwrap();
+    let both = [servers(&prometheus.url()), servers(&stand_in.url())];
+
+    let counting = async {
+        let beginning = Instant::now();
+        loop {
+            let value = 1000.0 * beginning.elapsed().as_secs_f64();
+            exporter.counter("arrivals_total", &[("service", "checkout")], value);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Prometheus looks for its targets every five seconds, and a rate needs some samples.
+    let comparing = async {
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        for server in &both {
+            let rate = ask(server, "sum(rate(arrivals_total{service=\"checkout\"}[4s]))").await;
+            assert!(matches!(rate, Answer::Value(rate) if (900.0..1100.0).contains(&rate)), "{rate:?}");
+            let age = ask(server, "time() - max(timestamp(arrivals_total))").await;
+            assert!(matches!(age, Answer::Value(age) if (0.0..2.5).contains(&age)), "{age:?}");
+            assert_eq!(ask(server, "sum(rate(nothing_total[4s]))").await, Answer::NoSeries);
+        }
+    };
+    tokio::select! {
+        () = comparing => {}
+        () = counting => {}
+    }
+    exporter.remove_metric("arrivals_total");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for server in &both {
+        assert_eq!(ask(server, "max(timestamp(arrivals_total))").await, Answer::NoSeries, "stale at once");
+        let fading = ask(server, "rate(arrivals_total[30s])").await;
+        assert!(
+            matches!(fading, Answer::Value(rate) if rate > 0.0),
+            "a range still holds samples: {fading:?}"
+        );
+    }
 }

@@ -164,13 +164,16 @@ async fn begin(
     let servers = Arc::new(servers);
     let deadline = Instant::now() + PATIENCE;
     let mut ticks = interval(STEP);
+    let mut asked = None;
     while Instant::now() < deadline {
         ticks.tick().await;
         world.stand_still(STEP, cluster);
         if !cluster.is_settled() {
             continue;
         }
-        let reading = servers.evaluate("main", cluster::NAMESPACE, question, Clock::wall().now()).await;
+        let now = Clock::wall().now();
+        let question = Evaluation { newer_than: asked.replace(now), ..question.clone() };
+        let reading = servers.evaluate("main", cluster::NAMESPACE, &question, now).await;
         if matches!(reading.answer, Answer::Value(value) if value > 0.0) {
             break;
         }

@@ -101,7 +101,7 @@ impl Stage {
             ),
             format!("Signals come from {}.", self.source),
             "It begins in a few seconds; q or Ctrl-C ends it. Meanwhile, try:".to_owned(),
-            format!("  {}", self.command),
+            self.command.clone(),
         ];
         if !self.has_kubectl {
             lines.push("(kubectl is not installed; the demo does without it.)".to_owned());
