@@ -382,7 +382,8 @@ impl Case<'_> {
         let wanted = wish.fallback_count.unwrap_or(wish.demanded).max(floor);
         let growth = &self.limits.growth;
         let known = !wish.blind && self.spec() > 0;
-        let ceiling = growth.replicas;
+        // What is there already, above the growth limit, meets its part of the need.
+        let ceiling = growth.replicas.max(ruling.replicas);
         let limited_by = (known && wanted > ceiling).then(|| growth.limit.clone());
         let unmet = if known { wanted.saturating_sub(ceiling) } else { 0 };
         let limited = match &limited_by {
