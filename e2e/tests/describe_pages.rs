@@ -1,6 +1,11 @@
 //! The pages in `docs/describe` show what the custom resource definition still has.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::fs;
 use std::path::Path;

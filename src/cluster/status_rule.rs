@@ -300,15 +300,15 @@ mod tests {
         }
     }
 
-    fn decision(from: u32, to: u32, reason: &str) -> Option<DecisionStatus> {
-        Some(DecisionStatus {
+    fn decision(from: u32, to: u32, reason: &str) -> DecisionStatus {
+        DecisionStatus {
             time: MetaTime(timestamp(START)),
             from,
             to,
             reason: reason.to_owned(),
             message: "any".to_owned(),
             steps: Vec::new(),
-        })
+        }
     }
 
     /// The occasions before a minute is over, then, and after five.
@@ -329,7 +329,7 @@ mod tests {
         for (name, next, occasion) in [
             ("somebody scaled", but(|next| next.current_replicas = Some(41)), Count),
             ("the spec", but(|next| next.observed_generation = Some(2)), Generation),
-            ("a rollout", but(|next| next.decision = decision(40, 40, "RolloutInProgress")), Limit),
+            ("a rollout", but(|next| next.decision = Some(decision(40, 40, "RolloutInProgress"))), Limit),
             ("a limit", but(|next| next.limited_by = Some("maxReplicas".to_owned())), Limit),
             ("a condition's status", condition_at(2, "False", "ValidMetricFound"), Condition),
             ("a condition's reason", condition_at(2, "True", "SomeMetricsUnfit"), Condition),
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_count_is_told_again_once_its_pods_have_come_and_gone() {
-        let decision = |from, to| decision(from, to, "any");
+        let decision = |from, to| Some(decision(from, to, "any"));
         let counted = |ordered, terminating| PodCounts { ordered, terminating, ..status().pods.unwrap() };
         let mut written = Written::found(Some(but(|last| last.decision = decision(30, 40))));
         for (ordered, terminating) in [(10, 0), (0, 2)] {

@@ -250,8 +250,8 @@ impl Stage {
     /// Waits until the wanted count is `count`.
     pub async fn until_wanted(&self, count: i32) -> Result<(), BedError> {
         let wanted = |record: &crate::real::Record| record.last().is_some_and(|last| last.wanted == count);
-        let waited = self.course.wait_for(wanted, DEADLINE).await;
-        waited.map(drop).map_err(|error| BedError::Late(error.to_string()))
+        let record = self.course.wait_for(wanted, DEADLINE).await;
+        record.map(drop).map_err(|error| BedError::Late(error.to_string()))
     }
 
     /// Waits until the Deployment is settled at `count` pods.

@@ -1,6 +1,7 @@
 //! Writes `docs/describe`: what `kubectl describe` prints of a policy, from a run on real servers.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -258,7 +259,7 @@ async fn describe(kubectl: &Path, stage: &Stage) -> Result<String, Failure> {
         }
         let printed = String::from_utf8(output.stdout)?;
         let lines = printed.lines().map(|line| format!("{}\n", line.trim_end()));
-        text.push_str(&format!("$ kubectl {}\n{}\n", arguments.join(" "), lines.collect::<String>()));
+        writeln!(text, "$ kubectl {}\n{}", arguments.join(" "), lines.collect::<String>())?;
     }
     Ok(text.trim_end().to_owned() + "\n")
 }
