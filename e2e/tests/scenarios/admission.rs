@@ -63,7 +63,7 @@ pub(crate) async fn every_rule(bed: Arc<Bed>) {
                 }
             }
             (expected, answer) => {
-                faults.push(format!("{}: expected {expected:?}, got {answer:?}", case.name))
+                faults.push(format!("{}: expected {expected:?}, got {answer:?}", case.name));
             }
         }
     }

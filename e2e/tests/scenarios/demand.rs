@@ -34,7 +34,7 @@ pub(crate) async fn ramp(bed: Arc<Bed>) {
     let record = stage.course.record();
     assert_eq!(record.counts(), [2, 5, 8, 13, 4], "{record}");
     let removed = record.moments().iter().find(|moment| moment.wanted == 4).unwrap().at;
-    assert!(removed >= fell + WINDOW - LONGEST_GAP, "fell at {fell:?}, removed at {removed:?}\n{record}");
+    assert!(removed + LONGEST_GAP >= fell + WINDOW, "fell at {fell:?}, removed at {removed:?}\n{record}");
 
     let events = stage.events().await.unwrap();
     let rescales: Vec<_> =
