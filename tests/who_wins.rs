@@ -56,6 +56,24 @@ fn frozen(replicas: u32) -> String {
     format!("mode: Frozen\nfrozen: {{replicas: {replicas}}}\n")
 }
 
+#[test]
+fn what_is_there_already_is_not_unmet() {
+    // Growth ends below the count, since nothing is measured yet; the ceiling that removes pods lies above it.
+    let cautious = "ceilings: {connections: [{name: db, inline: {maxConnections: 120}, perPod: 4}]}\n";
+    for (load, unmet, limited_by, message) in [
+        (1500.0, 0, None, "15 replicas are kept: rps needs 15, within the tolerance around 15"),
+        (1700.0, 2, Some("connections/db"), "needs 17, held at 15 by database connections of db"),
+    ] {
+        let decision = settled(cautious, 15, Some(load));
+        assert!(decision.ceilings[0].growth_limit < Some(15), "{:?}", decision.ceilings);
+        let named = decision.limited_by.map(|limit| limit.to_string());
+        assert_eq!(
+            (decision.unmet, named.as_deref(), decision.message.as_str()),
+            (unmet, limited_by, message)
+        );
+    }
+}
+
 /// Pair, policy, count asked for, load (none: no series), count after, reason.
 type Case = (&'static str, String, u32, Option<f64>, u32, Reason);
 

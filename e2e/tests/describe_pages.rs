@@ -1,0 +1,103 @@
+//! The pages in `docs/describe` show what the custom resource definition still has.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use plimsoll::api::definitions;
+use serde_json::Value;
+
+/// The pages, each with a sentence that it is about.
+const PAGES: [(&str, &str); 4] = [
+    ("healthy", "9 replicas are kept, 2 of them headroom: rps needs "),
+    ("at-its-ceiling", "needs 42, held at 22 by database connections of orders-db"),
+    ("metric-gone", "9 replicas are kept, 2 of them headroom: no leading signal is fit to use: rps is "),
+    ("rollout-under-way", "nothing is removed while a rollout is under way"),
+];
+
+fn page(name: &str) -> String {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/describe").join(name).with_extension("txt");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make docs`", path.display()))
+}
+
+fn schema() -> Value {
+    let definition = serde_json::to_value(&definitions()[0]).unwrap();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// The path of each field in the sections Spec and Status, as `kubectl` prints fields.
+fn fields(page: &str) -> Vec<Vec<String>> {
+    let mut path: Vec<(usize, String)> = Vec::new();
+    let mut fields = Vec::new();
+    let body =
+        page.lines().skip_while(|line| *line != "Spec:").take_while(|line| !line.starts_with("Events:"));
+    for line in body {
+        let (name, _) = line.split_once(':').unwrap_or_else(|| panic!("{line:?} has no field"));
+        let depth = name.len() - name.trim_start().len();
+        path.retain(|(above, _)| *above < depth);
+        path.push((depth, name.trim().to_owned()));
+        fields.push(path.iter().map(|(_, name)| name.clone()).collect());
+    }
+    fields
+}
+
+/// `scaleTargetRef` as `kubectl describe` prints it, `Scale Target Ref`; a name with a digit stays as it is.
+fn label(field: &str) -> String {
+    let mut label = String::new();
+    for letter in field.chars() {
+        if letter.is_uppercase() && !label.is_empty() && !field.contains(|sign: char| sign.is_ascii_digit()) {
+            label.push(' ');
+        }
+        if label.is_empty() && !field.contains(|sign: char| sign.is_ascii_digit()) {
+            label.extend(letter.to_uppercase());
+        } else {
+            label.push(letter);
+        }
+    }
+    label.replace("Api ", "API ")
+}
+
+fn has(schema: &Value, path: &[String]) -> bool {
+    let [name, rest @ ..] = path else { return true };
+    let schema = if schema["items"].is_object() { &schema["items"] } else { schema };
+    let properties = schema["properties"].as_object();
+    properties.into_iter().flatten().any(|(field, below)| label(field) == *name && has(below, rest))
+}
+
+#[test]
+fn every_field_on_a_page_exists() {
+    let schema = schema();
+    for (name, _) in PAGES {
+        let fields = fields(&page(name));
+        assert!(fields.len() > 100, "{name}: {}", fields.len());
+        let unknown: Vec<_> = fields.iter().filter(|path| !has(&schema, path)).collect();
+        assert!(unknown.is_empty(), "{name} shows {unknown:?}; run `make docs`");
+    }
+}
+
+#[test]
+fn every_page_is_about_what_it_says() {
+    for (name, sentence) in PAGES {
+        let page = page(name);
+        let ready = page
+            .split("Last Transition Time")
+            .find(|condition| condition.contains("Type:                  Ready"));
+        assert!(ready.unwrap().contains(sentence), "{name}: {ready:?}; run `make docs`");
+    }
+}
+
+#[test]
+fn a_field_that_does_not_exist_is_noticed() {
+    let page =
+        "Spec:\n  Min Replicas:  1\n  Metrics:\n    Nmae:  rps\nStatus:\n  Min Replicas:  1\nEvents:\n";
+    let schema = schema();
+    let unknown: Vec<_> = fields(page).into_iter().filter(|path| !has(&schema, path)).collect();
+    assert_eq!(unknown, [vec!["Spec", "Metrics", "Nmae"], vec!["Status", "Min Replicas"]]);
+}
