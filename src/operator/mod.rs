@@ -17,7 +17,7 @@ mod loop_tests;
 #[cfg(test)]
 mod testing;
 
-pub use clock::Clock;
+pub use clock::{Clock, ClockError};
 pub use options::Options;
 pub use record::{RECORD_VERSION, Recalled, Record, Recorder};
 pub use run::{RunError, run};

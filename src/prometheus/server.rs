@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,7 +19,7 @@ use super::failure::{Failure, FailureKind, presentable};
 use super::plan::Plans;
 use super::sharing::Sharing;
 use super::statistics::{Counters, ServerStatistics};
-use super::transport;
+use super::transport::{self, Transport};
 use crate::time::{Span, Time};
 
 /// The largest body that is read, in bytes.
@@ -47,13 +47,14 @@ pub(super) struct Reply {
 }
 
 impl Server {
-    pub(super) fn new(config: ServerConfig) -> Result<Self, String> {
+    pub(super) fn new(config: ServerConfig, transport: Option<Arc<dyn Transport>>) -> Result<Self, String> {
         let slots = usize::try_from(config.max_concurrent_queries).unwrap_or(Semaphore::MAX_PERMITS);
         let wire = Wire {
             url: transport::query_url(&config)?,
             credentials: Credentials::new(config.clone()),
             slots: Semaphore::new(slots),
             counters: Counters::default(),
+            transport,
             config: config.clone(),
         };
         Ok(Self { config, plans: Plans::default(), wire: Arc::new(wire), sharing: Sharing::new() })
@@ -96,6 +97,8 @@ impl Server {
 struct Wire {
     config: ServerConfig,
     url: Url,
+    /// What carries requests in place of a connection, if anything does.
+    transport: Option<Arc<dyn Transport>>,
     credentials: Credentials,
     slots: Semaphore,
     counters: Counters,
@@ -167,7 +170,7 @@ impl Wire {
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
             .form(&form);
-        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        let response = self.send(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             return Err(self.redirected(status, &headers));
@@ -182,6 +185,14 @@ impl Wire {
             failure.sentence = session.redact(&failure.sentence);
             failure
         })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let Some(transport) = &self.transport else {
+            return request.send().await.map_err(|error| self.broken(&error));
+        };
+        let request = request.build().map_err(|error| self.broken(&error))?;
+        transport.carry(request).await.map_err(|broken| self.failure(broken.kind, &broken.words))
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
