@@ -219,13 +219,17 @@ impl Wire {
         }
         match decoded {
             Ok(mut answered) if status.is_success() => {
-                answered.warnings.extend(clock_warning(headers, Timestamp::now()));
+                answered.warnings.extend(clock_warning(headers, self.now()));
                 Ok(answered)
             }
             Err(Undecoded::Error { kind, words }) => Err(self.failure(kind, &format!("it {words}"))),
             Ok(_) => Err(self.not_prometheus(status, headers, body, "success beside an error status")),
             Err(Undecoded::NotPrometheus(fault)) => Err(self.not_prometheus(status, headers, body, &fault)),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.transport.as_ref().map_or_else(Timestamp::now, |transport| transport.now())
     }
 
     fn unauthorized(&self, status: StatusCode, said: &str) -> Failure {

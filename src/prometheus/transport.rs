@@ -21,6 +21,9 @@ use super::failure::{FailureKind, presentable};
 pub trait Transport: Send + Sync + 'static {
     /// Carries one request to its server and the answer back. May take for ever: whoever asks stops waiting.
     fn carry(&self, request: reqwest::Request) -> BoxFuture<'static, Result<reqwest::Response, Broken>>;
+
+    /// What the operator's clock shows, for the comparison with the server's.
+    fn now(&self) -> jiff::Timestamp;
 }
 
 /// Why there was no answer at all.
