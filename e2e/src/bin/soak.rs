@@ -39,7 +39,8 @@ fn main() -> ExitCode {
         return replay(seed, arguments.without_faults);
     }
     let threads = arguments.threads.unwrap_or_else(|| available_parallelism().map_or(2, usize::from));
-    let soak = Soak { first: arguments.first, seeds: arguments.seeds, threads, most_failures: arguments.failures };
+    let soak =
+        Soak { first: arguments.first, seeds: arguments.seeds, threads, most_failures: arguments.failures };
     let every = (arguments.seeds / 20).max(1);
     let summary = soak.run(|number, outcome| {
         if !outcome.violations.is_empty() {
@@ -64,7 +65,10 @@ fn replay(seed: u64, without_faults: bool) -> ExitCode {
     for workload in &scenario.workloads {
         println!("{} {}", workload.name, serde_json::to_string(&workload.policy).unwrap_or_default());
     }
-    println!("api faults {:#?}\nmetric faults {:#?}\ncrashes {:?}", scenario.api, scenario.metrics, scenario.crashes);
+    println!(
+        "api faults {:#?}\nmetric faults {:#?}\ncrashes {:?}",
+        scenario.api, scenario.metrics, scenario.crashes
+    );
     let outcome = run(scenario);
     print!("{}", outcome.timeline);
     println!("replicas at the end: {:?}", outcome.replicas);

@@ -76,9 +76,8 @@ impl Metrics {
     pub fn value(&self, workload: usize, at: i64) -> Option<f64> {
         let plan = self.scenario.workloads.get(workload)?;
         let newest = self.newest(workload, at)?;
-        let sample = |moment: i64| {
-            TARGET * plan.demand.at(Duration::from_millis(u64::try_from(moment).unwrap_or(0)))
-        };
+        let sample =
+            |moment: i64| TARGET * plan.demand.at(Duration::from_millis(u64::try_from(moment).unwrap_or(0)));
         if plan.gauge {
             return Some(sample(newest));
         }
@@ -113,9 +112,7 @@ impl Metrics {
                 }
                 _ => true,
             })
-            .find(|(index, fault)| {
-                dice.nth(u64::try_from(*index).unwrap_or(0)).falls(fault.probability)
-            })
+            .find(|(index, fault)| dice.nth(u64::try_from(*index).unwrap_or(0)).falls(fault.probability))
             .map(|(_, fault)| fault.class)
     }
 }
@@ -179,14 +176,27 @@ impl Questions {
             Some(_) => None,
         };
         metrics.ledger.state().answers.get_mut(workload).into_iter().for_each(|answers| {
-            answers.push(Answered { operator: self.operator, asked: now, form, good: good.filter(|_| !clock_off) });
+            answers.push(Answered {
+                operator: self.operator,
+                asked: now,
+                form,
+                good: good.filter(|_| !clock_off),
+            });
         });
         self.answer(fault, truth, at, slow, dice)
     }
 
-    fn answer(&self, fault: Option<MetricClass>, truth: Option<f64>, at: i64, slow: Duration, dice: Dice) -> Reply {
+    fn answer(
+        &self,
+        fault: Option<MetricClass>,
+        truth: Option<f64>,
+        at: i64,
+        slow: Duration,
+        dice: Dice,
+    ) -> Reply {
         let quick = Duration::from_millis(3);
-        let seconds = Duration::from_millis(u64::try_from(at.saturating_add(BASE)).unwrap_or(0)).as_secs_f64();
+        let seconds =
+            Duration::from_millis(u64::try_from(at.saturating_add(BASE)).unwrap_or(0)).as_secs_f64();
         let sample = |value: &str| json!({"metric": {}, "value": [seconds, value]});
         let vector = |result: serde_json::Value| json!({"status": "success", "data": {"resultType": "vector", "result": result}});
         let ok = |body: serde_json::Value| Ok(self.dated(page(200, "application/json", &body.to_string())));
@@ -195,12 +205,15 @@ impl Questions {
         let Some(fault) = fault else { return Reply { after: quick, response: ok(honest()) } };
         let (after, response) = match fault {
             MetricClass::Refuse => {
-                let words = "it refused the connection; is the server running, and the port right?".to_owned();
+                let words =
+                    "it refused the connection; is the server running, and the port right?".to_owned();
                 (quick, Err(Broken { kind: FailureKind::Unreachable, words }))
             }
             MetricClass::Hang => (Duration::from_secs(3600), ok(honest())),
             MetricClass::Slow => (slow, ok(honest())),
-            MetricClass::Empty | MetricClass::NoAge | MetricClass::Unscraped => (quick, ok(vector(json!([])))),
+            MetricClass::Empty | MetricClass::NoAge | MetricClass::Unscraped => {
+                (quick, ok(vector(json!([]))))
+            }
             MetricClass::Partial => {
                 let mut body = number(truth.unwrap_or(0.0) / 2.0);
                 json_patch::merge(&mut body, &json!({"warnings": ["some stores did not answer"]}));
@@ -264,7 +277,8 @@ impl Questions {
 /// The query of a form and the moment that it asks for, in milliseconds of the run.
 fn read(form: &str) -> Option<(String, i64)> {
     let url = reqwest::Url::parse(&format!("http://localhost/?{form}")).ok()?;
-    let field = |name: &str| url.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned());
+    let field =
+        |name: &str| url.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned());
     let (seconds, fraction) = field("time")?.split_once('.').map(|(s, f)| (s.to_owned(), f.to_owned()))?;
     let at = seconds.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(fraction.parse::<i64>().ok()?)?;
     Some((field("query")?, at.checked_sub(BASE)?))
@@ -296,7 +310,8 @@ fn page(code: u16, kind: &'static str, text: &str) -> reqwest::Response {
 fn endless() -> reqwest::Response {
     let chunk = Bytes::from(vec![b' '; 64 * 1024]);
     let start = futures::stream::iter([Bytes::from_static(b"{\"status\":\"success\",")]);
-    let chunks = start.chain(futures::stream::repeat(chunk)).map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    let chunks =
+        start.chain(futures::stream::repeat(chunk)).map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
     http::Response::new(reqwest::Body::wrap(StreamBody::new(chunks))).into()
 }
 

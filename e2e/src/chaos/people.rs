@@ -36,7 +36,11 @@ pub struct People {
 
 impl People {
     /// Makes all that is there at the beginning.
-    pub fn begin(server: &ApiServer, scenario: &Arc<Scenario>, ledger: &Arc<Ledger>) -> Result<Self, Failure> {
+    pub fn begin(
+        server: &ApiServer,
+        scenario: &Arc<Scenario>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, Failure> {
         let count = scenario.workloads.len();
         let mut people = Self {
             server: server.clone(),
@@ -116,13 +120,17 @@ impl People {
                 let kind = if workload.stateful { "StatefulSet" } else { "Deployment" };
                 let autoscaler = json!({"metadata": {"name": name}, "spec": {
                     "maxReplicas": 5, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name}}});
-                self.server.collection("autoscaling", "v2", "horizontalpodautoscalers")?.create(NAMESPACE, autoscaler)?;
+                self.server
+                    .collection("autoscaling", "v2", "horizontalpodautoscalers")?
+                    .create(NAMESPACE, autoscaler)?;
                 set(&mut self.autoscaler, index, true);
                 self.note_rivals(index);
                 Ok(())
             }
             Deed::RemoveAutoscaler => {
-                self.server.collection("autoscaling", "v2", "horizontalpodautoscalers")?.delete(NAMESPACE, name, None)?;
+                self.server
+                    .collection("autoscaling", "v2", "horizontalpodautoscalers")?
+                    .delete(NAMESPACE, name, None)?;
                 set(&mut self.autoscaler, index, false);
                 self.note_rivals(index);
                 Ok(())
@@ -166,7 +174,12 @@ impl People {
         targets.update(NAMESPACE, target).map(drop)
     }
 
-    fn change_policy(&self, index: usize, name: &str, change: impl FnOnce(&mut Value)) -> Result<(), Failure> {
+    fn change_policy(
+        &self,
+        index: usize,
+        name: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<(), Failure> {
         let policies = self.policies()?;
         let Some(mut policy) = policies.get(NAMESPACE, name) else { return Ok(()) };
         change(&mut policy);
@@ -191,7 +204,12 @@ impl People {
             Some(PolicyFacts { spec, overrides: overrides(annotations.as_ref()) })
         });
         let now = self.ledger.now();
-        self.ledger.state().policies.get_mut(index).into_iter().for_each(|versions| versions.push((now, facts.clone())));
+        self.ledger
+            .state()
+            .policies
+            .get_mut(index)
+            .into_iter()
+            .for_each(|versions| versions.push((now, facts.clone())));
         Ok(())
     }
 
@@ -199,12 +217,20 @@ impl People {
         let is = |list: &[bool]| u32::from(list.get(index) == Some(&true));
         let rivals = is(&self.autoscaler) + is(&self.older_rival);
         let now = self.ledger.now();
-        self.ledger.state().rivals.get_mut(index).into_iter().for_each(|versions| versions.push((now, rivals)));
+        self.ledger
+            .state()
+            .rivals
+            .get_mut(index)
+            .into_iter()
+            .for_each(|versions| versions.push((now, rivals)));
     }
 
     fn roll_out(&mut self, index: usize, workload: &Workload, revision: Revision) -> Result<(), Failure> {
         self.revisions += 1;
-        let startup = object::text(&workload.manifest, &["spec", "template", "metadata", "annotations", crate::plant::STARTUP_SECONDS]);
+        let startup = object::text(
+            &workload.manifest,
+            &["spec", "template", "metadata", "annotations", crate::plant::STARTUP_SECONDS],
+        );
         let template = template(&workload.name, startup.parse().unwrap_or(1.0), revision, self.revisions);
         self.set_good(index, !matches!(revision, Revision::Crashing | Revision::NeverReady));
         self.change_target(workload, |target| object::set(target, &["spec", "template"], template))
@@ -247,7 +273,11 @@ impl People {
         let namespaces = self.server.collection("", "v1", "namespaces")?;
         let Some(mut namespace) = namespaces.get("", NAMESPACE) else { return Ok(()) };
         match pods {
-            Some(pods) => object::set(&mut namespace, &["metadata", "annotations", crate::plant::QUOTA], pods.to_string()),
+            Some(pods) => object::set(
+                &mut namespace,
+                &["metadata", "annotations", crate::plant::QUOTA],
+                pods.to_string(),
+            ),
             None => drop(object::remove(&mut namespace, &["metadata", "annotations", crate::plant::QUOTA])),
         }
         namespaces.update("", namespace).map(drop)

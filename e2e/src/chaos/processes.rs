@@ -48,7 +48,9 @@ impl Keeper {
     /// One process's life; returns how long until the next one starts.
     async fn live(&self, wire: &Arc<Wire>, number: u32) -> Duration {
         let transport: Arc<dyn Transport> = Arc::new(self.metrics.asked_by(number));
-        let yaml = format!("prometheusServers: [{{name: main, url: 'http://prometheus.test:9090', timeoutSeconds: {TIMEOUT_SECONDS}}}]");
+        let yaml = format!(
+            "prometheusServers: [{{name: main, url: 'http://prometheus.test:9090', timeoutSeconds: {TIMEOUT_SECONDS}}}]"
+        );
         let servers = Config::from_yaml(&yaml).and_then(|config| Servers::through(config, &transport));
         let servers = match servers {
             Ok(servers) => servers,

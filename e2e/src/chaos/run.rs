@@ -90,7 +90,9 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     server.add_namespace(NAMESPACE);
     for definition in plimsoll::api::definitions() {
         let definition = serde_json::to_value(definition).unwrap_or_default();
-        server.collection("apiextensions.k8s.io", "v1", "customresourcedefinitions")?.create("", definition)?;
+        server
+            .collection("apiextensions.k8s.io", "v1", "customresourcedefinitions")?
+            .create("", definition)?;
     }
     let plant = PlantSettings {
         seed: scenario.seed,

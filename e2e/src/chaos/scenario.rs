@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::demand::Demand;
 use super::dice::{Dice, Draw};
-use super::fault::{ApiClass, ApiFault, Crash, Moment, MetricClass, MetricFault, On, WriteKind};
+use super::fault::{ApiClass, ApiFault, Crash, MetricClass, MetricFault, Moment, On, WriteKind};
 use crate::random::Random;
 
 /// When faults and people begin.
@@ -154,11 +154,8 @@ impl Scenario {
         let workloads: Vec<Workload> =
             (0..count).map(|index| workload(dice.of("workload").nth(index), index, calm)).collect();
         let storm = Storm { dice, calm };
-        let mut deeds: Vec<(Duration, usize, Deed)> = workloads
-            .iter()
-            .enumerate()
-            .flat_map(|(index, workload)| storm.deeds(index, workload))
-            .collect();
+        let mut deeds: Vec<(Duration, usize, Deed)> =
+            workloads.iter().enumerate().flat_map(|(index, workload)| storm.deeds(index, workload)).collect();
         deeds.sort_by_key(|(at, index, _)| (*at, *index));
         Self {
             seed,
@@ -233,11 +230,14 @@ fn workload(dice: Dice, index: u64, calm: Duration) -> Workload {
 
 /// A pod template of a revision; `number` tells one from the next.
 pub fn template(name: &str, startup: f64, revision: Revision, number: u64) -> Value {
-    let mut annotations = json!({"plant.test/startup-seconds": startup.to_string(), "revision": number.to_string()});
+    let mut annotations =
+        json!({"plant.test/startup-seconds": startup.to_string(), "revision": number.to_string()});
     let mut grace = 30;
     match revision {
         Revision::Good => {}
-        Revision::Crashing => annotations = json!({"plant.test/crash-loop": "true", "revision": number.to_string()}),
+        Revision::Crashing => {
+            annotations = json!({"plant.test/crash-loop": "true", "revision": number.to_string()})
+        }
         Revision::NeverReady => {
             annotations = json!({"plant.test/startup-seconds": "1000000", "revision": number.to_string()});
         }
@@ -267,7 +267,8 @@ fn policy_spec(random: &mut Random, name: &str, stateful: bool, gauge: bool) -> 
     let tolerance = random.one(&["0", "0", "0.1", "0.05"], "0");
     let window = random.one(&[0, 30, 60, 120], 60);
     let mut scale_down = json!({"stabilizationWindowSeconds": window, "tolerance": tolerance});
-    let mut scale_up = json!({"tolerance": tolerance, "stabilizationWindowSeconds": random.one(&[0, 0, 0, 30], 0)});
+    let mut scale_up =
+        json!({"tolerance": tolerance, "stabilizationWindowSeconds": random.one(&[0, 0, 0, 30], 0)});
     let rates = [
         json!([{"type": "Pods", "value": 2, "periodSeconds": 20}]),
         json!([{"type": "Percent", "value": 50, "periodSeconds": 30}]),
@@ -298,7 +299,10 @@ fn policy_spec(random: &mut Random, name: &str, stateful: bool, gauge: bool) -> 
         ),
     });
     if random.chance(0.3) {
-        json_patch::merge(&mut spec, &json!({"headroom": random.one(&[json!({"percent": 20}), json!({"replicas": 1})], json!({}))}));
+        json_patch::merge(
+            &mut spec,
+            &json!({"headroom": random.one(&[json!({"percent": 20}), json!({"replicas": 1})], json!({}))}),
+        );
     }
     if random.chance(0.5) {
         let per_pod = 10;
@@ -369,7 +373,11 @@ impl Storm {
                     );
                     let until = wall_at(to);
                     let count = random.between(1, 10);
-                    let text = if random.chance(0.7) { format!("{count} until {until} because INC-1") } else { count.to_string() };
+                    let text = if random.chance(0.7) {
+                        format!("{count} until {until} because INC-1")
+                    } else {
+                        count.to_string()
+                    };
                     both(Deed::Annotate(name, Some(text)), Deed::Annotate(name, None));
                 }
                 11 => both(Deed::DeletePolicy, Deed::CreatePolicy),
@@ -379,7 +387,11 @@ impl Storm {
                 15 => {
                     let share = random.level(0.2, 1.0);
                     let evicted = random.between(1, 5);
-                    deeds.push((from, index, if random.chance(0.5) { Deed::Evict(evicted) } else { Deed::LoseNode(share) }));
+                    deeds.push((
+                        from,
+                        index,
+                        if random.chance(0.5) { Deed::Evict(evicted) } else { Deed::LoseNode(share) },
+                    ));
                 }
                 _ => both(Deed::FillQuota, Deed::EmptyQuota),
             }
@@ -395,7 +407,11 @@ impl Storm {
                 let (from, to) = self.stretch(&mut random, 150);
                 let on = random.one(&On::ALL, On::Scale);
                 let class = random.one(on.classes(), ApiClass::ServerError);
-                let probability = if on.is_stream() { random.one(&[0.5, 1.0], 1.0) } else { random.one(&[0.2, 0.5, 1.0], 0.5) };
+                let probability = if on.is_stream() {
+                    random.one(&[0.5, 1.0], 1.0)
+                } else {
+                    random.one(&[0.2, 0.5, 1.0], 0.5)
+                };
                 ApiFault { from, to, on, class, probability }
             })
             .collect()
@@ -423,7 +439,10 @@ impl Storm {
                 let when = if random.chance(0.25) {
                     Moment::At(self.moment(&mut random))
                 } else {
-                    let kind = random.one(&[WriteKind::Scale, WriteKind::Scale, WriteKind::Status, WriteKind::Event], WriteKind::Scale);
+                    let kind = random.one(
+                        &[WriteKind::Scale, WriteKind::Scale, WriteKind::Status, WriteKind::Event],
+                        WriteKind::Scale,
+                    );
                     let nth = random.between(1, if kind == WriteKind::Scale { 8 } else { 20 });
                     Moment::Write { kind, nth, after: random.chance(0.5) }
                 };
@@ -453,14 +472,25 @@ impl Storm {
 fn edit(random: &mut Random) -> (Value, Option<Value>) {
     match random.below(9) {
         0 => (json!({"mode": "DryRun"}), Some(json!({"mode": "Active"}))),
-        1 => (json!({"mode": "Frozen", "frozen": {"replicas": 5}, "minReplicas": 1, "maxReplicas": 20}), Some(json!({"mode": "Active"}))),
+        1 => (
+            json!({"mode": "Frozen", "frozen": {"replicas": 5}, "minReplicas": 1, "maxReplicas": 20}),
+            Some(json!({"mode": "Active"})),
+        ),
         2 => (json!({"paused": ["ScaleDown"]}), Some(json!({"paused": null}))),
         3 => (json!({"paused": ["ScaleUp"]}), Some(json!({"paused": null}))),
-        4 => (json!({"emergencyMax": {"replicas": random.between(1, 8)}}), Some(json!({"emergencyMax": null}))),
-        5 => (json!({"minReplicas": 1, "maxReplicas": random.between(2, 20), "frozen": null, "fallback": null}), None),
+        4 => {
+            (json!({"emergencyMax": {"replicas": random.between(1, 8)}}), Some(json!({"emergencyMax": null})))
+        }
+        5 => (
+            json!({"minReplicas": 1, "maxReplicas": random.between(2, 20), "frozen": null, "fallback": null}),
+            None,
+        ),
         6 => {
             let max = random.between(8, 22);
-            (json!({"minReplicas": random.between(3, 8), "maxReplicas": max, "frozen": null, "fallback": null}), None)
+            (
+                json!({"minReplicas": random.between(3, 8), "maxReplicas": max, "frozen": null, "fallback": null}),
+                None,
+            )
         }
         7 => {
             let target = random.one(&["5", "10", "20"], "10");

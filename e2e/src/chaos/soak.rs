@@ -93,7 +93,12 @@ impl Summary {
             let _ = writeln!(table, "{count:>12}  {class}");
         }
         let seconds = self.took.as_secs_f64();
-        let _ = writeln!(table, "{} seeds in {seconds:.0} s, {} with violations", self.seeds, self.failures.len());
+        let _ = writeln!(
+            table,
+            "{} seeds in {seconds:.0} s, {} with violations",
+            self.seeds,
+            self.failures.len()
+        );
         table
     }
 }

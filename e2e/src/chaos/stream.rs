@@ -19,7 +19,8 @@ use crate::random::Random;
 /// A watch without a fault of its own: only a partition silences it, and the death of its process.
 pub(super) fn pass(wire: &Wire, response: Response<Body>) -> Response<Body> {
     let partitions = wire.scenario.api.iter().filter(|fault| fault.class == ApiClass::Partition);
-    let partitions: Vec<_> = partitions.filter(|fault| fault.probability > 0.5).map(|fault| (fault.from, fault.to)).collect();
+    let partitions: Vec<_> =
+        partitions.filter(|fault| fault.probability > 0.5).map(|fault| (fault.from, fault.to)).collect();
     if partitions.is_empty() {
         return response;
     }

@@ -27,6 +27,8 @@ use crate::apiserver::{ApiServer, ApiService, ResourceRequest, Verb, object};
 
 /// How long the operator's client waits for anything to come, as the program sets it.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
+/// So many requests in a second are a loop without a pause.
+const MOST_REQUESTS: u32 = 500;
 /// The longest time after which a delayed write is still carried out.
 const LONGEST_DELAY: f64 = 60.0;
 
@@ -45,6 +47,8 @@ pub struct Wire {
     death: Notify,
     /// Writes by kind, over all processes of the run.
     written: Arc<Mutex<[u32; 4]>>,
+    /// Requests in the present second.
+    pace: Mutex<(u64, u32)>,
 }
 
 impl Wire {
@@ -67,6 +71,7 @@ impl Wire {
             dead: AtomicBool::new(false),
             death: Notify::new(),
             written: Arc::clone(written),
+            pace: Mutex::default(),
         })
     }
 
@@ -94,12 +99,18 @@ impl Wire {
     pub(super) fn partitioned(&self) -> Option<Duration> {
         let now = self.ledger.now();
         let parts = |fault: &&ApiFault| {
-            fault.class == ApiClass::Partition && fault.from <= now && now < fault.to && fault.probability > 0.5
+            fault.class == ApiClass::Partition
+                && fault.from <= now
+                && now < fault.to
+                && fault.probability > 0.5
         };
         self.scenario.api.iter().find(parts).map(|fault| fault.to)
     }
 
-    async fn handle(self: Arc<Self>, request: Request<kube::client::Body>) -> Result<Response<Body>, BoxError> {
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<kube::client::Body>,
+    ) -> Result<Response<Body>, BoxError> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|error| io::Error::other(error.to_string()))?.to_bytes();
         let request = Request::from_parts(head, body);
@@ -116,7 +127,7 @@ impl Wire {
         request: Request<Bytes>,
         asked: Option<ResourceRequest>,
     ) -> Result<Response<Body>, BoxError> {
-        if self.is_dead() {
+        if self.is_dead() || self.is_hammering() {
             return pending().await;
         }
         let Some(asked) = asked else { return self.forward(request).await };
@@ -135,9 +146,17 @@ impl Wire {
         let fault = self.fault(&asked);
         if let Some((_, fault)) = fault {
             self.ledger.count(fault.class.name());
-            self.ledger.say(format!("fault {} on {} {}", fault.class.name(), asked.verb.name(), resource(&asked)));
+            self.ledger.say(format!(
+                "fault {} on {} {}",
+                fault.class.name(),
+                asked.verb.name(),
+                resource(&asked)
+            ));
             if matches!(asked.verb, Verb::List | Verb::Watch) {
-                WATCHED.into_iter().filter(|kind| *kind == asked.resource).for_each(|kind| self.ledger.disturb(kind));
+                WATCHED
+                    .into_iter()
+                    .filter(|kind| *kind == asked.resource)
+                    .for_each(|kind| self.ledger.disturb(kind));
             }
         }
         let answer = match fault {
@@ -149,6 +168,18 @@ impl Wire {
             return pending().await;
         }
         answer
+    }
+
+    /// Whether the process asks without end. What it asks is answered no more then, so that time can pass.
+    fn is_hammering(&self) -> bool {
+        let second = self.ledger.now().as_secs();
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        *pace = if pace.0 == second { (second, pace.1 + 1) } else { (second, 1) };
+        if pace.1 == MOST_REQUESTS {
+            self.ledger
+                .violation(format!("process {} sent {MOST_REQUESTS} requests in a second", self.operator));
+        }
+        pace.1 >= MOST_REQUESTS
     }
 
     /// Whether the process dies at this write, and whether after it.
@@ -163,11 +194,17 @@ impl Wire {
             return None;
         }
         let crash = self.scenario.crashes.iter().find_map(|crash| match crash.when {
-            Moment::Write { kind: at, nth, after } if at == kind && nth == count && !crash.gentle => Some(after),
+            Moment::Write { kind: at, nth, after } if at == kind && nth == count && !crash.gentle => {
+                Some(after)
+            }
             _ => None,
         })?;
         self.ledger.count(kind.crash(crash));
-        self.ledger.say(format!("CRASH of process {} {} its {kind:?}", self.operator, if crash { "after" } else { "before" }));
+        self.ledger.say(format!(
+            "CRASH of process {} {} its {kind:?}",
+            self.operator,
+            if crash { "after" } else { "before" }
+        ));
         Some(crash)
     }
 
@@ -192,9 +229,17 @@ impl Wire {
     ) -> Result<Response<Body>, BoxError> {
         let mut random = dice.of("details").random();
         match class {
-            ApiClass::Conflict => Ok(refusal(409, "Conflict", "the object has been modified; please apply your changes to the latest version")),
+            ApiClass::Conflict => Ok(refusal(
+                409,
+                "Conflict",
+                "the object has been modified; please apply your changes to the latest version",
+            )),
             ApiClass::Throttle => {
-                let mut response = refusal(429, "TooManyRequests", "the server has received too many requests and has asked us to try again later");
+                let mut response = refusal(
+                    429,
+                    "TooManyRequests",
+                    "the server has received too many requests and has asked us to try again later",
+                );
                 let seconds = random.between(1, 10).to_string();
                 if let Ok(value) = HeaderValue::from_str(&seconds) {
                     response.headers_mut().insert(http::header::RETRY_AFTER, value);
@@ -211,7 +256,9 @@ impl Wire {
                 }
                 Ok(refusal(code, "InternalError", "etcdserver: request timed out"))
             }
-            ApiClass::Refuse | ApiClass::Partition => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
+            ApiClass::Refuse | ApiClass::Partition => {
+                Err(io::Error::from(io::ErrorKind::ConnectionRefused).into())
+            }
             ApiClass::LoseRequest => pending().await,
             ApiClass::LoseAnswer => {
                 let _ = self.carry_out(request, asked).await;
@@ -224,7 +271,11 @@ impl Wire {
                 // It is on its way, whatever becomes of the client.
                 let carried = tokio::spawn(async move {
                     sleep(delay).await;
-                    late.ledger.say(format!("a delayed {} of {} arrives", asked.verb.name(), resource(&asked)));
+                    late.ledger.say(format!(
+                        "a delayed {} of {} arrives",
+                        asked.verb.name(),
+                        resource(&asked)
+                    ));
                     late.carry_out(request, &asked).await
                 });
                 carried.await.unwrap_or_else(|error| Err(error.into()))
@@ -236,12 +287,17 @@ impl Wire {
             }
             ApiClass::StaleList => {
                 let past = self.server.revision().saturating_sub(random.below(60));
-                rewrite(&mut request, &[("resourceVersion", &past.to_string()), ("resourceVersionMatch", "Exact")]);
+                rewrite(
+                    &mut request,
+                    &[("resourceVersion", &past.to_string()), ("resourceVersionMatch", "Exact")],
+                );
                 self.forward(request).await
             }
-            ApiClass::ExpiredPage if !asked.parameter("continue").is_empty() => {
-                Ok(refusal(410, "Expired", "The provided continue parameter is too old to display a consistent list result"))
-            }
+            ApiClass::ExpiredPage if !asked.parameter("continue").is_empty() => Ok(refusal(
+                410,
+                "Expired",
+                "The provided continue parameter is too old to display a consistent list result",
+            )),
             ApiClass::ExpiredPage => {
                 rewrite(&mut request, &[("limit", "2")]);
                 self.forward(request).await
@@ -260,7 +316,11 @@ impl Wire {
     }
 
     /// Lets a request through, and judges what it did.
-    async fn carry_out(&self, request: Request<Bytes>, asked: &ResourceRequest) -> Result<Response<Body>, BoxError> {
+    async fn carry_out(
+        &self,
+        request: Request<Bytes>,
+        asked: &ResourceRequest,
+    ) -> Result<Response<Body>, BoxError> {
         let Some(kind) = write_kind(asked) else {
             let response = self.forward(request).await?;
             return Ok(if asked.verb == Verb::Watch { stream::pass(self, response) } else { response });
@@ -285,9 +345,17 @@ impl Wire {
                 let write = ScaleWrite { operator: self.operator, sent, landed, clock, from, to };
                 self.ledger.say(format!("process {} scales {} {from} → {to}", self.operator, asked.name));
                 oracle::write::judge(self, index, &before, &write);
-                self.ledger.state().writes.get_mut(index).into_iter().for_each(|writes| writes.push(write.clone()));
+                self.ledger
+                    .state()
+                    .writes
+                    .get_mut(index)
+                    .into_iter()
+                    .for_each(|writes| writes.push(write.clone()));
             } else {
-                self.ledger.say(format!("process {} may not scale {} from {from}: {code}", self.operator, asked.name));
+                self.ledger.say(format!(
+                    "process {} may not scale {} from {from}: {code}",
+                    self.operator, asked.name
+                ));
             }
         }
         Ok(response)

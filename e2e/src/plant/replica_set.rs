@@ -50,8 +50,11 @@ impl Controllers {
     /// How many more pods the namespace's quota allows.
     fn room_for_pods(&self, namespace: &str) -> usize {
         let namespace_object = self.namespaces.get(&(String::new(), namespace.to_owned()));
-        let quota = namespace_object.and_then(|object| object::annotation(&object.value, QUOTA)?.parse().ok());
-        quota.map_or(usize::MAX, |quota: usize| quota.saturating_sub(self.pods.in_namespace(namespace).count()))
+        let quota =
+            namespace_object.and_then(|object| object::annotation(&object.value, QUOTA)?.parse().ok());
+        quota.map_or(usize::MAX, |quota: usize| {
+            quota.saturating_sub(self.pods.in_namespace(namespace).count())
+        })
     }
 
     fn create_pod(&mut self, set: &Value) -> Result<(), Failure> {

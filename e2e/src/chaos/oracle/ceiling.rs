@@ -23,7 +23,9 @@ enum Share {
 fn share(value: Option<&Value>) -> Share {
     match value {
         Some(Value::String(text)) => Share::Percent(text.trim_end_matches('%').parse().unwrap_or(25)),
-        Some(number) => Share::Pods(number.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0)),
+        Some(number) => {
+            Share::Pods(number.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0))
+        }
         None => Share::Percent(25),
     }
 }
@@ -56,7 +58,9 @@ impl Strategy {
             _ if !self.rolls => (0, 0),
             RolloutOverlap::Pods(pods) => (pods, pods),
             RolloutOverlap::OneRevision => (replicas, replicas),
-            RolloutOverlap::Observed => (replicas.min(self.surge(replicas).saturating_add(unavailable).max(1)), replicas),
+            RolloutOverlap::Observed => {
+                (replicas.min(self.surge(replicas).saturating_add(unavailable).max(1)), replicas)
+            }
         }
     }
 }

@@ -45,7 +45,12 @@ fn settled(world: &World<'_>, index: usize) -> Result<(), String> {
 }
 
 /// The fewest and the most replicas that the workload may have in the end.
-fn expected(world: &World<'_>, index: usize, facts: &PolicyFacts, target: &Value) -> Result<(u32, u32), String> {
+fn expected(
+    world: &World<'_>,
+    index: usize,
+    facts: &PolicyFacts,
+    target: &Value,
+) -> Result<(u32, u32), String> {
     let spec = &facts.spec;
     let now = milliseconds(world.ledger.now());
     let value = world.metrics.value(index, now).ok_or("its metric has no value")?;
@@ -70,14 +75,23 @@ fn expected(world: &World<'_>, index: usize, facts: &PolicyFacts, target: &Value
         return Ok((frozen.min(growth), cap.map_or(frozen, |cap| frozen.min(cap))));
     }
     let fewest = ceil(need / (1.0 + up.tolerance)).max(1).saturating_add(headroom);
-    let most = (plimsoll::number::floor_count(need / (1.0 - down.tolerance) + 1e-6)).max(ceil(need)).max(1).saturating_add(headroom);
+    let most = (plimsoll::number::floor_count(need / (1.0 - down.tolerance) + 1e-6))
+        .max(ceil(need))
+        .max(1)
+        .saturating_add(headroom);
     let fewest = if spec.paused.contains(&Direction::ScaleUp) { least } else { fewest.max(least) };
     let most = if spec.paused.contains(&Direction::ScaleDown) { u32::MAX } else { most.max(least) };
     Ok((fewest.min(growth), most.min(held)))
 }
 
 /// Whether status says what is so.
-fn honest(world: &World<'_>, index: usize, facts: &PolicyFacts, policy: &Value, replicas: u32) -> Result<(), String> {
+fn honest(
+    world: &World<'_>,
+    index: usize,
+    facts: &PolicyFacts,
+    policy: &Value,
+    replicas: u32,
+) -> Result<(), String> {
     let name = object::name(policy);
     let number = |path: &[&str]| object::integer(policy, &[&["status"], path].concat());
     let same = |what: &str, path: &[&str], truth: u32| match number(path) {
@@ -87,14 +101,19 @@ fn honest(world: &World<'_>, index: usize, facts: &PolicyFacts, policy: &Value, 
     same("currentReplicas", &["currentReplicas"], replicas)?;
     let generation = object::integer(policy, &["metadata", "generation"]);
     if number(&["observedGeneration"]) != generation {
-        return Err(format!("status is of generation {:?}, and it is {generation:?}", number(&["observedGeneration"])));
+        return Err(format!(
+            "status is of generation {:?}, and it is {generation:?}",
+            number(&["observedGeneration"])
+        ));
     }
     let pods = world.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
     let ours: Vec<&Value> = pods.iter().filter(|pod| object::label(pod, "app") == Some(name)).collect();
-    let count = |is: &dyn Fn(&Value) -> bool| plimsoll::number::count_of(ours.iter().filter(|pod| is(pod)).count());
+    let count =
+        |is: &dyn Fn(&Value) -> bool| plimsoll::number::count_of(ours.iter().filter(|pod| is(pod)).count());
     let ready = |pod: &Value| {
         let condition = object::entry(pod, &["status", "conditions"], "type", "Ready");
-        !object::is_terminating(pod) && condition.is_some_and(|condition| object::text(condition, &["status"]) == "True")
+        !object::is_terminating(pod)
+            && condition.is_some_and(|condition| object::text(condition, &["status"]) == "True")
     };
     same("pods.serving", &["pods", "serving"], count(&ready))?;
     same("pods.warm", &["pods", "warm"], count(&ready))?;

@@ -136,5 +136,9 @@ pub fn freezes(policy: &PolicyFacts) -> Vec<Order> {
 /// The smallest whole count that is not less; a hair above a whole number is that number.
 pub fn ceil(value: f64) -> u32 {
     let near = value.round();
-    if (value - near).abs() < 1e-6 { plimsoll::number::floor_count(near) } else { plimsoll::number::ceil_count(value) }
+    if (value - near).abs() < 1e-6 {
+        plimsoll::number::floor_count(near)
+    } else {
+        plimsoll::number::ceil_count(value)
+    }
 }

@@ -32,13 +32,17 @@ pub fn judge(wire: &Wire, index: usize, target: &Value, write: &ScaleWrite) {
     };
     if let Err(why) = verdict {
         let name = object::name(target);
-        wire.ledger.violation(format!("process {} scaled {name} from {} to {}: {why}", write.operator, write.from, write.to));
+        wire.ledger.violation(format!(
+            "process {} scaled {name} from {} to {}: {why}",
+            write.operator, write.from, write.to
+        ));
     }
 }
 
 /// How far back what a process knows of a kind may lie.
 pub fn staleness(state: &State, kind: &str, at: Duration) -> Duration {
-    let disturbed = state.disturbed.iter().any(|(when, of)| *of == kind && *when <= at && *when + DISTURBED >= at);
+    let disturbed =
+        state.disturbed.iter().any(|(when, of)| *of == kind && *when <= at && *when + DISTURBED >= at);
     if disturbed { DISTURBED } else { EVALUATION }
 }
 
@@ -51,12 +55,17 @@ struct Pods {
 
 impl Pods {
     fn of(wire: &Wire, name: &str) -> Self {
-        let all = wire.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
+        let all =
+            wire.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
         let ours = all.iter().filter(|pod| object::label(pod, "app") == Some(name));
-        let (terminating, alive): (Vec<&Value>, Vec<&Value>) = ours.partition(|pod| object::is_terminating(pod));
+        let (terminating, alive): (Vec<&Value>, Vec<&Value>) =
+            ours.partition(|pod| object::is_terminating(pod));
         let mut revisions: Vec<&str> = alive
             .iter()
-            .filter_map(|pod| object::label(pod, "pod-template-hash").or_else(|| object::label(pod, "controller-revision-hash")))
+            .filter_map(|pod| {
+                object::label(pod, "pod-template-hash")
+                    .or_else(|| object::label(pod, "controller-revision-hash"))
+            })
             .collect();
         revisions.sort_unstable();
         revisions.dedup();
@@ -89,7 +98,11 @@ impl Case<'_> {
             return Err("it never writes 0".to_owned());
         }
         let sent = write.sent;
-        let back = staleness(self.state, "scalingpolicies", sent).max(staleness(self.state, "horizontalpodautoscalers", sent));
+        let back = staleness(self.state, "scalingpolicies", sent).max(staleness(
+            self.state,
+            "horizontalpodautoscalers",
+            sent,
+        ));
         let since = sent.saturating_sub(back);
         let rivals = self.state.rivals.get(self.index).map(Vec::as_slice).unwrap_or_default();
         if State::versions(rivals, since, write.landed).all(|rivals| *rivals > 0) {
@@ -152,7 +165,11 @@ impl Case<'_> {
             return Err("scale-up is paused".to_owned());
         }
         self.rate(&facts::scale_up(spec), true)?;
-        if spec.fallback.as_ref().is_some_and(|fallback| to <= fallback.replicas && self.is_blind(fallback.after_seconds)) {
+        if spec
+            .fallback
+            .as_ref()
+            .is_some_and(|fallback| to <= fallback.replicas && self.is_blind(fallback.after_seconds))
+        {
             return Ok(());
         }
         let Some(answer) = self.answers(Form::Value).next_back() else {
@@ -192,7 +209,8 @@ impl Case<'_> {
         let (begun, landed) = self.clock();
         let least = facts::least(spec);
         let strategy = Strategy::of(self.target);
-        let ceilings: Vec<_> = enforced(spec).map(|ceiling| (ceiling.enforcement, range(ceiling, strategy))).collect();
+        let ceilings: Vec<_> =
+            enforced(spec).map(|ceiling| (ceiling.enforcement, range(ceiling, strategy))).collect();
         let hard = ceilings.iter().filter(|(enforcement, _)| *enforcement == Enforcement::Hard);
         let hard = hard.map(|(_, (lowest, highest))| (*lowest.max(&least), *highest.max(&least)));
         let hard = hard.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)));
@@ -218,16 +236,21 @@ impl Case<'_> {
             return Err(format!("it is frozen at {}", freeze.replicas));
         }
         let rules = facts::scale_down(spec);
-        let lowest = ceilings.iter().map(|(_, (lowest, _))| *lowest.max(&least)).min().unwrap_or(u32::MAX).min(max);
+        let lowest =
+            ceilings.iter().map(|(_, (lowest, _))| *lowest.max(&least)).min().unwrap_or(u32::MAX).min(max);
         if self.is_rolling_out() {
             return Err("a rollout is under way".to_owned());
         }
         if from > lowest && to >= lowest {
-            let rules = Rules { select: if rules.select == SelectPolicy::Disabled { SelectPolicy::Max } else { rules.select }, ..rules };
+            let rules = Rules {
+                select: if rules.select == SelectPolicy::Disabled { SelectPolicy::Max } else { rules.select },
+                ..rules
+            };
             return self.rate(&rules, false);
         }
         self.rate(&rules, false)?;
-        let fallback = spec.fallback.as_ref().filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower);
+        let fallback =
+            spec.fallback.as_ref().filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower);
         if fallback.is_some_and(|fallback| to >= fallback.replicas && self.is_blind(fallback.after_seconds)) {
             return Ok(());
         }
@@ -242,7 +265,9 @@ impl Case<'_> {
     fn answers(&self, form: Form) -> impl DoubleEndedIterator<Item = &Answered> {
         let answers = self.state.answers.get(self.index).map(Vec::as_slice).unwrap_or_default();
         let (operator, sent) = (self.write.operator, self.write.sent);
-        answers.iter().filter(move |answer| answer.form == form && answer.operator == operator && answer.asked <= sent)
+        answers
+            .iter()
+            .filter(move |answer| answer.form == form && answer.operator == operator && answer.asked <= sent)
     }
 
     /// Whether no answer was fit to use for so long.
@@ -251,7 +276,11 @@ impl Case<'_> {
         // Values whose age is not known are not fit to use either.
         let latest_age = self.answers(Form::Age).next_back();
         let ages_fail = latest_age.is_some_and(|age| age.good.is_none());
-        ages_fail || self.answers(Form::Value).filter(|answer| answer.asked >= since).all(|answer| answer.good.is_none())
+        ages_fail
+            || self
+                .answers(Form::Value)
+                .filter(|answer| answer.asked >= since)
+                .all(|answer| answer.good.is_none())
     }
 
     fn metrics_are_fit(&self, policy: &PolicyFacts) -> Verdict {
@@ -281,7 +310,8 @@ impl Case<'_> {
         let since = sent.saturating_sub(window);
         let edited = self.state.policies.get(self.index).into_iter().flatten();
         // By another version of the policy, or another clock, the past looks different.
-        let changed = |at: &Duration| *at + window + DISTURBED >= sent && *at <= sent && *at > Duration::from_secs(1);
+        let changed =
+            |at: &Duration| *at + window + DISTURBED >= sent && *at <= sent && *at > Duration::from_secs(1);
         if edited.map(|(at, _)| at).any(changed) || self.state.clock.iter().map(|(at, _)| at).any(changed) {
             return Ok(());
         }
@@ -293,7 +323,10 @@ impl Case<'_> {
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
         if base < required && self.write.to > facts::least(spec) {
-            return Err(format!("demand within the last {} s asked for {peak:.2} pods, so at least {required}", rules.window));
+            return Err(format!(
+                "demand within the last {} s asked for {peak:.2} pods, so at least {required}",
+                rules.window
+            ));
         }
         let gap = Duration::from_secs(u64::from(spec.polling_interval) * 3 + 16);
         let mut covered = sent;
@@ -336,9 +369,13 @@ impl Case<'_> {
             let start = (write.from + removed).saturating_sub(added);
             match (grows, rate.percent) {
                 (true, false) => start + rate.value,
-                (true, true) => plimsoll::number::ceil_count(f64::from(start) * (1.0 + f64::from(rate.value) / 100.0)),
+                (true, true) => {
+                    plimsoll::number::ceil_count(f64::from(start) * (1.0 + f64::from(rate.value) / 100.0))
+                }
                 (false, false) => start.saturating_sub(rate.value),
-                (false, true) => plimsoll::number::floor_count(f64::from(start) * (1.0 - f64::from(rate.value) / 100.0)),
+                (false, true) => {
+                    plimsoll::number::floor_count(f64::from(start) * (1.0 - f64::from(rate.value) / 100.0))
+                }
             }
         };
         let limits = rules.rates.iter().map(limit);
@@ -351,8 +388,12 @@ impl Case<'_> {
         };
         match limit {
             None => Err("its rate allows no change".to_owned()),
-            Some(limit) if grows && write.to > limit.max(write.from) => Err(format!("the rate allows up to {limit}")),
-            Some(limit) if !grows && write.to < limit.min(write.from) => Err(format!("the rate allows down to {limit}")),
+            Some(limit) if grows && write.to > limit.max(write.from) => {
+                Err(format!("the rate allows up to {limit}"))
+            }
+            Some(limit) if !grows && write.to < limit.min(write.from) => {
+                Err(format!("the rate allows down to {limit}"))
+            }
             Some(_) => Ok(()),
         }
     }
