@@ -4,13 +4,13 @@ use super::conditions;
 use super::decision::{Decision, StartUp, StepName};
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::limits::{Limits, limits, rollout_shape};
-use super::memory::{Asked, Memory};
+use super::memory::{Asked, MISSED_EVALUATIONS, Memory};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
-use crate::api::{FallbackBehavior, Mode, WarmUpSource};
+use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
 use crate::time::{Span, Time};
@@ -21,8 +21,6 @@ const LONGEST_WARM_UP: Span = Span::from_seconds(600);
 const START_UP_PATIENCE: u64 = 5;
 /// However fast its siblings start, a pod is given this long.
 const LEAST_PATIENCE: Span = Span::from_seconds(60);
-/// Evaluations may be missed this many times before the scale-in window starts anew.
-const MISSED_EVALUATIONS: u64 = 3;
 /// The span in which reversals are counted.
 const FLAPPING_SPAN: Span = Span::from_seconds(1800);
 /// So many reversals are flapping; each further one widens the scale-in window again.
@@ -317,7 +315,12 @@ fn guard_scale_down(
                 .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
         })
         .or_else(|| {
-            (!demand.ages_proven).then(|| {
+            // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
+            // each time that it is asked.
+            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
+            let falls =
+                floored < workload.spec_replicas && policy.scale_down.select != SelectPolicy::Disabled;
+            (falls && !demand.ages_proven).then(|| {
                 (
                     Reason::AgeUnconfirmed,
                     "nothing is removed before the data's age is measured anew".to_owned(),
