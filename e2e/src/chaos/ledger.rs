@@ -28,8 +28,10 @@ pub struct State {
     pub answers: Vec<Vec<Answered>>,
     /// Counts that the operator wrote and the API server accepted, by workload.
     pub writes: Vec<Vec<ScaleWrite>>,
-    /// The last write of the operator, other than a lease, that reached the API server.
-    pub last_write: Option<(Duration, String)>,
+    /// Writes of the operator, other than of leases, that the API server accepted: when, and of what.
+    pub accepted: Vec<(Duration, String)>,
+    /// When somebody else set a workload's count.
+    pub counts_by_others: Vec<Vec<Duration>>,
     /// Moments at which what a client hears of a kind was disturbed.
     pub disturbed: Vec<(Duration, &'static str)>,
     /// What each workload's policy was, from when on; none while there is none.
@@ -100,6 +102,7 @@ impl Ledger {
             writes: vec![Vec::new(); workloads],
             policies: vec![Vec::new(); workloads],
             rivals: vec![vec![(Duration::ZERO, 0)]; workloads],
+            counts_by_others: vec![Vec::new(); workloads],
             clock: vec![(Duration::ZERO, 0)],
             ..State::default()
         };

@@ -96,6 +96,10 @@ impl People {
 
     fn act(&mut self, index: usize, workload: &Workload, deed: &Deed) -> Result<(), Failure> {
         let name = workload.name.as_str();
+        if matches!(deed, Deed::Scale(_) | Deed::DeleteTarget | Deed::CreateTarget) {
+            let now = self.ledger.now();
+            self.ledger.state().counts_by_others.get_mut(index).into_iter().for_each(|times| times.push(now));
+        }
         match deed {
             Deed::Scale(replicas) => self.change_target(workload, |target| {
                 object::set(target, &["spec", "replicas"], *replicas);
@@ -160,6 +164,12 @@ impl People {
     fn put_rival(&mut self, index: usize, workload: &Workload) -> Result<(), Failure> {
         let mut rival = workload.policy.clone();
         object::set(&mut rival, &["metadata", "name"], rival_name(&workload.name));
+        // It asks in other words, so that its questions can be told from the first one's.
+        if let Some(metric) = rival.pointer_mut("/spec/metrics/0") {
+            let query = super::scenario::query(&workload.name, workload.gauge)
+                .replace("{app=", "{asked_by=\"rival\", app=");
+            object::set(metric, &["prometheus", "query"], query);
+        }
         self.policies()?.create(NAMESPACE, rival)?;
         let ours = self.policies()?.get(NAMESPACE, &workload.name).is_some();
         set(&mut self.older_rival, index, !ours);

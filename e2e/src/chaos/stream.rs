@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
 use http::Response;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::dice::Draw;
 use super::fault::ApiClass;
@@ -47,6 +47,8 @@ struct Spoilt {
     /// Lines that still come through.
     left: u32,
     lag: Duration,
+    /// When the last line came through.
+    last: Option<Instant>,
     told: VecDeque<Bytes>,
     again: VecDeque<Bytes>,
     ended: bool,
@@ -63,6 +65,7 @@ pub(super) fn spoil(response: Response<Body>, class: ApiClass, mut random: Rando
             random,
             left,
             lag,
+            last: None,
             told: VecDeque::new(),
             again: VecDeque::new(),
             ended: false,
@@ -109,9 +112,11 @@ impl Spoilt {
         }
         let line = self.lines.next().await?;
         self.left = self.left.saturating_sub(1);
-        if self.class == ApiClass::Lag {
+        // What came meanwhile comes at once: a line is late, and not slow.
+        if self.class == ApiClass::Lag && self.last.is_none_or(|last| last.elapsed() >= self.lag) {
             sleep(self.lag).await;
         }
+        self.last = Some(Instant::now());
         let line = line.map_err(|error| io::Error::other(error.to_string()));
         if let Ok(line) = &line {
             self.told.push_back(line.clone());

@@ -332,8 +332,8 @@ impl Wire {
         let response = self.forward(request).await?;
         let code = response.status().as_u16();
         if kind != WriteKind::Lease && response.status().is_success() && !dry {
-            let what = format!("process {} wrote {}", self.operator, resource(asked));
-            self.ledger.state().last_write = Some((self.ledger.now(), what));
+            let now = self.ledger.now();
+            self.ledger.state().accepted.push((now, resource(asked)));
         }
         if let (Some(before), Some(index)) = (before, workload) {
             let from = object::count(&before, &["spec", "replicas"]);
@@ -341,7 +341,7 @@ impl Wire {
             let to = after.as_ref().map_or(0, |after| object::count(after, &["spec", "replicas"]));
             if response.status().is_success() {
                 let landed = self.ledger.now();
-                let clock = milliseconds(landed) + self.ledger.state().clock_error(landed);
+                let clock = milliseconds(sent) + self.ledger.state().clock_error(sent);
                 let write = ScaleWrite { operator: self.operator, sent, landed, clock, from, to };
                 self.ledger.say(format!("process {} scales {} {from} → {to}", self.operator, asked.name));
                 oracle::write::judge(self, index, &before, &write);

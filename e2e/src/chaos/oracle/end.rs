@@ -1,18 +1,19 @@
 //! What must be so once the faults have ended: the count that demand and limits ask for, a status that says what is so,
 //! and then nothing more.
 
+use std::time::Duration;
+
 use plimsoll::api::{Direction, Mode};
 use serde_json::Value;
 
 use super::World;
 use super::ceiling::{Strategy, enforced, range};
 use super::facts::{self, ceil};
-use super::write::wrote_within;
 use crate::apiserver::object;
-use crate::chaos::ledger::PolicyFacts;
+use crate::chaos::ledger::{PolicyFacts, clock};
 use crate::chaos::metrics::milliseconds;
 use crate::chaos::people::NAMESPACE;
-use crate::chaos::scenario::{BASE, QUIET};
+use crate::chaos::scenario::{BASE, wall_at};
 
 /// Judges a world that has had the time to settle.
 pub fn judge_settled(world: &World<'_>) {
@@ -26,9 +27,35 @@ pub fn judge_settled(world: &World<'_>) {
 /// Judges a world in which nothing has happened for a while.
 pub fn judge_quiet(world: &World<'_>) {
     judge_settled(world);
-    if let Some((at, what)) = wrote_within(world.ledger, QUIET) {
-        world.ledger.violation(format!("in the quiet, at {}, {what}", crate::chaos::ledger::clock(at)));
+    let settled = world.scenario.settled();
+    let accepted = world.ledger.state().accepted.clone();
+    for (at, what) in accepted.iter().filter(|(at, what)| *at > settled && !relaxes(world, *at, what)) {
+        world.ledger.violation(format!("in the quiet, at {}, the operator wrote {what}", clock(*at)));
     }
+}
+
+/// Whether a status tells that the count does not flap any more, which it may half an hour later.
+fn relaxes(world: &World<'_>, at: Duration, what: &str) -> bool {
+    let Some(index) = what.strip_prefix("scalingpolicies/status/w").and_then(|index| index.parse().ok())
+    else {
+        // Events tell the same.
+        return what == "events"
+            && (0..world.scenario.workloads.len()).any(|index| relaxed(world, index, at));
+    };
+    relaxed(world, index, at)
+}
+
+fn relaxed(world: &World<'_>, index: usize, at: Duration) -> bool {
+    let policy = world.policy(index).unwrap_or_default();
+    let relaxed =
+        object::entry(&policy, &["status", "conditions"], "type", "Flapping").is_some_and(|condition| {
+            object::text(condition, &["lastTransitionTime"]) == wall_at(at)
+                && object::text(condition, &["status"]) == "False"
+        });
+    // Where nothing flaps there is no such condition at all.
+    let gone = object::entry(&policy, &["status", "conditions"], "type", "Flapping").is_none();
+    let flapped = world.ledger.state().writes.get(index).map_or(0, Vec::len) >= 5;
+    relaxed || (gone && flapped)
 }
 
 fn settled(world: &World<'_>, index: usize) -> Result<(), String> {

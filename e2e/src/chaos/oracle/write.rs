@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ceiling::{Strategy, carried, enforced, range};
 use super::facts::{self, Rules, ceil};
 use crate::apiserver::object;
-use crate::chaos::ledger::{Answered, Form, Ledger, PolicyFacts, ScaleWrite, State};
+use crate::chaos::ledger::{Answered, Form, PolicyFacts, ScaleWrite, State};
 use crate::chaos::metrics::milliseconds;
 use crate::chaos::people::NAMESPACE;
 use crate::chaos::scenario::BASE;
@@ -168,7 +168,7 @@ impl Case<'_> {
         if spec
             .fallback
             .as_ref()
-            .is_some_and(|fallback| to <= fallback.replicas && self.is_blind(fallback.after_seconds))
+            .is_some_and(|fallback| to <= fallback.replicas && self.is_blind(policy, fallback.after_seconds))
         {
             return Ok(());
         }
@@ -251,7 +251,9 @@ impl Case<'_> {
         self.rate(&rules, false)?;
         let fallback =
             spec.fallback.as_ref().filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower);
-        if fallback.is_some_and(|fallback| to >= fallback.replicas && self.is_blind(fallback.after_seconds)) {
+        if fallback
+            .is_some_and(|fallback| to >= fallback.replicas && self.is_blind(policy, fallback.after_seconds))
+        {
             return Ok(());
         }
         if spec.paused.contains(&Direction::ScaleDown) {
@@ -270,17 +272,19 @@ impl Case<'_> {
             .filter(move |answer| answer.form == form && answer.operator == operator && answer.asked <= sent)
     }
 
-    /// Whether no answer was fit to use for so long.
-    fn is_blind(&self, seconds: u32) -> bool {
-        let since = self.write.sent.saturating_sub(Duration::from_secs(seconds.into())) + BLUR;
-        // Values whose age is not known are not fit to use either.
-        let latest_age = self.answers(Form::Age).next_back();
-        let ages_fail = latest_age.is_some_and(|age| age.good.is_none());
-        ages_fail
-            || self
-                .answers(Form::Value)
-                .filter(|answer| answer.asked >= since)
-                .all(|answer| answer.good.is_none())
+    /// Whether there may have been nothing fit to use for so long, by the operator's own clock.
+    fn is_blind(&self, policy: &PolicyFacts, seconds: u32) -> bool {
+        let shown = |at: Duration| milliseconds(at) + self.state.clock_error(at);
+        let since = self.write.clock - i64::from(seconds) * 1000 + milliseconds(BLUR);
+        let answers: Vec<&Answered> =
+            self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since).collect();
+        answers.iter().all(|answer| answer.good.is_none() || !self.was_young(policy, answer.asked))
+    }
+
+    /// Whether the newest sample was young enough at a moment, as far as the process could tell.
+    fn was_young(&self, policy: &PolicyFacts, at: Duration) -> bool {
+        let age = self.answers(Form::Age).rfind(|age| age.asked <= at + BLUR);
+        age.is_some_and(|age| age.good.is_some_and(|seconds| seconds <= facts::max_age(&policy.spec)))
     }
 
     fn metrics_are_fit(&self, policy: &PolicyFacts) -> Verdict {
@@ -359,6 +363,17 @@ impl Case<'_> {
     /// The rates, by the changes that this process made itself.
     fn rate(&self, rules: &Rules, grows: bool) -> Verdict {
         let write = self.write;
+        let longest = rules.rates.iter().map(|rate| rate.seconds).max().unwrap_or(0);
+        let since = write.sent.saturating_sub(Duration::from_secs(u64::from(longest) + 60));
+        // A change counts once the operator has seen it land; a count that somebody else sets at once hides it.
+        let others = self.state.counts_by_others.get(self.index).into_iter().flatten();
+        if others.into_iter().any(|at| *at >= since && *at <= write.landed) {
+            return Ok(());
+        }
+        // Changes made while the clock was ahead are dated in the future, and later taken as made just now.
+        if self.state.clock.iter().any(|(_, error)| *error > 0) {
+            return Ok(());
+        }
         let writes = self.state.writes.get(self.index).map(Vec::as_slice).unwrap_or_default();
         let known: Vec<&ScaleWrite> = writes.iter().filter(|past| past.operator == write.operator).collect();
         let limit = |rate: &facts::Rate| {
@@ -397,10 +412,4 @@ impl Case<'_> {
             Some(_) => Ok(()),
         }
     }
-}
-
-/// Whether the ledger knows of a write within the last `span`.
-pub fn wrote_within(ledger: &Ledger, span: Duration) -> Option<(Duration, String)> {
-    let now = ledger.now();
-    ledger.state().last_write.clone().filter(|(at, _)| *at + span > now)
 }
