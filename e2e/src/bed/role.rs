@@ -26,8 +26,9 @@ struct Role {
 
 /// What the installed roles grant, in the cluster and in the operator's own namespace.
 pub fn operator_rights() -> Result<Vec<Right>, BedError> {
-    let is_role =
-        |manifest: &&str| ["\nkind: ClusterRole\n", "\nkind: Role\n"].iter().any(|kind| manifest.contains(kind));
+    let is_role = |manifest: &&str| {
+        ["\nkind: ClusterRole\n", "\nkind: Role\n"].iter().any(|kind| manifest.contains(kind))
+    };
     let mut rights = Vec::new();
     for manifest in MANIFESTS.split("\n---\n").filter(is_role) {
         let role: Role = serde_saphyr::from_str(manifest)
