@@ -2,6 +2,7 @@
 
 mod clock;
 mod evaluation;
+mod history;
 mod notices;
 mod options;
 mod record;
@@ -19,6 +20,6 @@ mod testing;
 
 pub use clock::Clock;
 pub use options::Options;
-pub use record::{RECORD_VERSION, Recalled, Record, Recorder};
+pub use record::{RECORD_VERSION, Record, Recorder};
 pub use run::{RunError, run};
 pub use signals::Signals;
