@@ -1,7 +1,14 @@
 //! Every course that two candidates can take, in small: requests and answers late or lost, processes that stand still,
 //! a record deleted by hand. A unit of time is a millisecond.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

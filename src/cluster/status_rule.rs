@@ -122,7 +122,8 @@ impl Written {
         if since >= DRIFT_INTERVAL && drifted(last, next) {
             return Some(Occasion::Drift);
         }
-        let memory = |status: &ScalingPolicyStatus| (status.last_changes.clone(), status.start_up);
+        let memory =
+            |status: &ScalingPolicyStatus| (status.last_changes.clone(), status.start_up, status.drain);
         (since >= CHECKPOINT_INTERVAL && memory(last) != memory(next)).then_some(Occasion::Checkpoint)
     }
 }
@@ -224,7 +225,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::{ChangeStatus, DecisionStatus, MetricStatus, PodCounts, StartUpStatus};
+    use crate::api::{ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, StartUpStatus};
     use crate::cluster::identity::timestamp;
     use crate::control::spelled;
 
@@ -300,6 +301,10 @@ mod tests {
             limited_by: None,
             reason: "AboveTarget".to_owned(),
         }
+    }
+
+    fn drain_times() -> DrainStatus {
+        DrainStatus { p50_seconds: 3, p90_seconds: 9, longest_seconds: 31, samples: 20 }
     }
 
     fn decision(from: u32, to: u32, reason: &str) -> DecisionStatus {
@@ -390,6 +395,7 @@ mod tests {
             ("desired, by 5 %", but(|next| next.desired_replicas = Some(42)), None),
             ("changes", but(|next| next.last_changes = vec![change_made()]), Some(Occasion::Checkpoint)),
             ("start-up times", but(|next| next.start_up = None), Some(Occasion::Checkpoint)),
+            ("drain times", but(|next| next.drain = Some(drain_times())), Some(Occasion::Checkpoint)),
         ] {
             assert_eq!(occasions(&next), [None, None, late], "{name}");
         }

@@ -24,6 +24,8 @@ pub(super) struct Seen<'a> {
     pub(super) demand: &'a Demand,
     /// The count after stabilization, headroom left out.
     pub(super) stabilized: u32,
+    /// Why a scale-in waits for the time before memory began to pass.
+    pub(super) unknown_past: Option<String>,
     pub(super) limits: &'a Limits,
     pub(super) outcome: &'a Outcome,
     pub(super) orders: &'a Orders,
@@ -89,7 +91,12 @@ fn able_to_scale(seen: &Seen<'_>) -> Condition {
             "recent recommendations were higher than the newest: waiting for them to agree",
         )
     };
-    condition(AbleToScale, True, reason, message.to_owned())
+    match &seen.unknown_past {
+        Some(unknown) if reason == Reason::ScaleDownStabilized => {
+            condition(AbleToScale, True, Reason::HistoryUnknown, unknown.clone())
+        }
+        _ => condition(AbleToScale, True, reason, message.to_owned()),
+    }
 }
 
 fn scaling_active(seen: &Seen<'_>) -> Condition {

@@ -1,10 +1,10 @@
 //! The walk from signals to a count.
 
 use super::conditions;
-use super::decision::{Decision, StartUp, StepName};
+use super::decision::{Decision, Drain, StartUp, StepName};
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::limits::{Limits, limits, rollout_shape};
-use super::memory::{Asked, MISSED_EVALUATIONS, Memory};
+use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
@@ -13,6 +13,7 @@ use super::trail::Trail;
 use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
+use crate::number::count_of;
 use crate::time::{Span, Time};
 
 /// A measured warm-up is never longer.
@@ -21,12 +22,14 @@ const LONGEST_WARM_UP: Span = Span::from_seconds(600);
 const START_UP_PATIENCE: u64 = 5;
 /// However fast its siblings start, a pod is given this long.
 const LEAST_PATIENCE: Span = Span::from_seconds(60);
+/// Evaluations may be missed this many times before the scale-in window starts anew.
+pub(super) const MISSED_EVALUATIONS: u64 = 3;
 /// The span in which reversals are counted.
-const FLAPPING_SPAN: Span = Span::from_seconds(1800);
+pub(super) const FLAPPING_SPAN: Span = Span::from_seconds(1800);
 /// So many reversals are flapping; each further one widens the scale-in window again.
 const FLAPPING_REVERSALS: u32 = 4;
 /// The scale-in window is never widened further.
-const WIDEST: u64 = 4;
+pub(super) const WIDEST: u64 = 4;
 
 /// Decides what count a workload should have, and explains it. Pure: the same arguments give the same result.
 ///
@@ -63,6 +66,8 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         ceilings: Vec::new(),
         counts: None,
         start_up: None,
+        drain: None,
+        reversals: Vec::new(),
         conditions: conditions::unseen(fault),
         wants_age: false,
     }
@@ -90,14 +95,15 @@ fn weigh(
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
-    let reversals = memory.changes.reversals(FLAPPING_SPAN, now);
+    let turns = memory.changes.turns(FLAPPING_SPAN, now);
+    let reversals = count_of(turns.len());
     let scale_down_window = widened(policy.scale_down.window, reversals, policy.compat);
     let ground = Ground {
         policy,
         counts: &counts,
         base,
         scale_down_window,
-        keep: policy.scale_down.window.times(WIDEST).max(policy.scale_up.window),
+        keep: kept(policy),
         lead_time: memory
             .known_start_up()
             .and_then(|known| known.quantile(90))
@@ -111,7 +117,9 @@ fn weigh(
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
-    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, safe, &mut trail);
+    let awaited = memory.past == Past::Awaited;
+    let (steady, wants_age) =
+        guard_scale_down(&ground, &demand, workload, (pending, awaited), safe, &mut trail);
     let wish = wish(policy, spec, base, steady, &demand, memory, now);
     let orders = Orders::read(policy, observation, now);
     if let Some(cap) = &orders.emergency_max {
@@ -132,13 +140,14 @@ fn weigh(
         spec_replicas: spec,
         demand: &demand,
         stabilized,
+        unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
     });
-    let start_up = start_up(memory);
-    report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, start_up)
+    let lasting = (start_up(memory), drain(memory), turns);
+    report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting)
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -153,7 +162,7 @@ fn report(
     counts: Counts,
     outcome: Outcome,
     conditions: Vec<super::decision::Condition>,
-    start_up: Option<StartUp>,
+    (start_up, drain, reversals): (Option<StartUp>, Option<Drain>, Vec<Time>),
 ) -> Decision {
     Decision {
         time: now,
@@ -171,9 +180,16 @@ fn report(
         ceilings: limits.reports,
         counts: Some(counts),
         start_up,
+        drain,
+        reversals,
         conditions,
         wants_age,
     }
+}
+
+/// How long past recommendations and needs are kept.
+pub(super) fn kept(policy: &Policy) -> Span {
+    policy.scale_down.window.times(WIDEST).max(policy.scale_up.window)
 }
 
 /// When pods count as warm, and when as failing.
@@ -255,6 +271,16 @@ fn stabilize(ground: &Ground<'_>, demand: &Demand, memory: &mut Memory, trail: &
         let window = ground.scale_down_window;
         (Reason::ScaleDownStabilized, format!("the highest recommendation of the last {window} was {most}"))
     };
+    let window = ground.scale_down_window;
+    let (reason, message) = if wanted >= base {
+        (reason, message)
+    } else if let Some(unknown) = memory.unknown_past(window, now) {
+        (Reason::HistoryUnknown, format!("{message}; {unknown}"))
+    } else if let Some(known) = memory.known_past(window, now) {
+        (reason, format!("{message}; {known}"))
+    } else {
+        (reason, message)
+    };
     trail.note(StepName::Stabilization, wanted, stabilized, reason, message);
     stabilized
 }
@@ -282,7 +308,7 @@ fn guard_scale_down(
     ground: &Ground<'_>,
     demand: &Demand,
     workload: &Workload,
-    pending: u32,
+    (pending, history_awaited): (u32, bool),
     stabilized: u32,
     trail: &mut Trail,
 ) -> (u32, bool) {
@@ -313,6 +339,12 @@ fn guard_scale_down(
             policy
                 .scale_down_paused
                 .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
+        })
+        .or_else(|| {
+            history_awaited.then(|| {
+                let message = "nothing is removed before the history of the signals is read";
+                (Reason::HistoryPending, message.to_owned())
+            })
         })
         .or_else(|| {
             // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
@@ -365,5 +397,14 @@ fn start_up(memory: &Memory) -> Option<StartUp> {
         p50: memory.start_up.quantile(50)?,
         p90: memory.start_up.quantile(90)?,
         samples: memory.start_up.len(),
+    })
+}
+
+fn drain(memory: &Memory) -> Option<Drain> {
+    Some(Drain {
+        p50: memory.drain.quantile(50)?,
+        p90: memory.drain.quantile(90)?,
+        longest: memory.drain.longest()?,
+        samples: memory.drain.len(),
     })
 }

@@ -44,6 +44,12 @@ pub struct Decision {
     pub counts: Option<Counts>,
     /// Time from creation to Ready, as measured.
     pub start_up: Option<StartUp>,
+    /// Time from the request to shut down until a pod is gone, as measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+    /// The changes of the last half hour after which the direction changed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversals: Vec<Time>,
     /// What status shows as conditions, sorted by type.
     pub conditions: Vec<Condition>,
     /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
@@ -241,5 +247,19 @@ pub struct StartUp {
     /// 90th percentile.
     pub p90: Span,
     /// Starts measured.
+    pub samples: u32,
+}
+
+/// Time from the request to shut down until a pod is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Median.
+    pub p50: Span,
+    /// 90th percentile.
+    pub p90: Span,
+    /// The longest, which ceilings reckon with.
+    pub longest: Span,
+    /// Drains measured.
     pub samples: u32,
 }

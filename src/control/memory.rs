@@ -1,5 +1,8 @@
 //! What `decide` remembers from one evaluation to the next.
 
+use super::decide::MISSED_EVALUATIONS;
+use super::decision::Drain;
+use super::moment;
 use super::observation::Workload;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
@@ -12,9 +15,6 @@ use crate::time::{Span, Time};
 const ENOUGH: u32 = 5;
 /// How long after an evaluation a pod's start may still come to light.
 const LATE_NEWS: Span = Span::from_seconds(60);
-
-/// Evaluations may be missed this many times before the scale-in window starts anew.
-pub(super) const MISSED_EVALUATIONS: u64 = 3;
 
 /// What `decide` remembers from one evaluation to the next. Empty at first: then nothing is scaled in for a whole
 /// scale-down window.
@@ -44,6 +44,27 @@ pub struct Memory {
     pub(super) start_up: Durations,
     /// Time from the request to shut down until a pod was gone.
     pub(super) drain: Durations,
+    /// What is known of the time before.
+    pub(super) past: Past,
+}
+
+/// What is known of the time before a memory began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Past {
+    /// There is none to know of.
+    #[default]
+    None,
+    /// It was asked for.
+    Awaited,
+    /// It was decided on once more.
+    Known {
+        /// Since when every recommendation is known.
+        since: Time,
+        /// When the memory began by itself.
+        began: Time,
+    },
+    /// It stays unknown, for this reason.
+    Refused(String),
 }
 
 /// What is remembered of one signal.
@@ -96,6 +117,7 @@ impl Default for Memory {
             missing_since: None,
             start_up: Durations::default(),
             drain: Durations::default(),
+            past: Past::None,
         }
     }
 }
@@ -119,6 +141,42 @@ impl Memory {
     /// order of time.
     pub fn recall_change(&mut self, from: u32, to: u32, time: Time) {
         self.changes.record(from, to, time);
+    }
+
+    /// A memory that knows of changes, before those it recalls, after which the direction changed.
+    pub fn recall_reversals(&mut self, turns: &[Time]) {
+        self.changes.recall_turns(turns);
+    }
+
+    /// A memory that knows how long pods took to go before it began, for example from status after a restart.
+    pub fn recall_drain(&mut self, drain: Drain) {
+        self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
+    }
+
+    /// Why a scale-in still waits for the time before this memory to pass out of the scale-in `window`, if it does.
+    pub(super) fn unknown_past(&self, window: Span, now: Time) -> Option<String> {
+        let open = |since: &Time| now.since(*since) < window;
+        match &self.past {
+            Past::None | Past::Awaited => None,
+            Past::Known { since, .. } => Some(*since).filter(open).map(|since| {
+                let (since, until) = (moment(since), moment(since + window));
+                format!("history is known from {since} on only, so nothing is removed before {until}")
+            }),
+            Past::Refused(why) => self.born.filter(open).map(|born| {
+                let until = moment(born + window);
+                format!("history could not be read, so nothing is removed before {until}: {why}")
+            }),
+        }
+    }
+
+    /// How far history was read back, while the scale-in `window` needs it.
+    pub(super) fn known_past(&self, window: Span, now: Time) -> Option<String> {
+        match &self.past {
+            Past::Known { since, began } if now.since(*began) < window => {
+                Some(format!("history before the operator's start was read back to {}", moment(*since)))
+            }
+            _ => None,
+        }
     }
 
     /// Takes note of the time, and of a change that has landed.

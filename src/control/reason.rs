@@ -120,6 +120,10 @@ pub enum Reason {
     RolloutInProgress,
     /// A scale-in waits for an age measured at the evaluation itself.
     AgeUnconfirmed,
+    /// A scale-in waits for what the metrics server knows of the time before a restart.
+    HistoryPending,
+    /// The time before a restart is not known, so a scale-in waits for a whole window.
+    HistoryUnknown,
     /// A person paused this direction.
     Paused,
     /// `selectPolicy: Disabled` stops this direction.

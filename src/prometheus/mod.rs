@@ -8,6 +8,7 @@ mod answer;
 mod config;
 mod credentials;
 mod failure;
+mod history;
 mod plan;
 pub mod promql;
 mod server;

@@ -100,7 +100,7 @@ impl Servers {
         Statistics { servers: servers.collect() }
     }
 
-    fn usable_server(&self, name: &str, namespace: &str) -> Result<&Server, String> {
+    pub(super) fn usable_server(&self, name: &str, namespace: &str) -> Result<&Server, String> {
         let server = self.by_name.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
             match known.as_slice() {
@@ -125,7 +125,7 @@ impl Servers {
     }
 }
 
-fn matcher<'a>(config: &'a ServerConfig, namespace: &'a str) -> Option<(&'a str, &'a str)> {
+pub(super) fn matcher<'a>(config: &'a ServerConfig, namespace: &'a str) -> Option<(&'a str, &'a str)> {
     config.namespace_label.as_deref().map(|label| (label, namespace))
 }
 
@@ -171,7 +171,7 @@ async fn read_age(server: &Server, plan: &Plan, request: &Evaluation, at: Time) 
     age
 }
 
-fn age_of(answered: &Answered) -> Age {
+pub(super) fn age_of(answered: &Answered) -> Age {
     match &answered.answer {
         Answer::Value(seconds) if seconds.is_nan() => Age::Unknown("the age is NaN".into()),
         // No sample is younger than the moment asked for; -0.1 may be left of a subtraction.
@@ -187,7 +187,7 @@ fn age_of(answered: &Answered) -> Age {
     }
 }
 
-fn age_fault(plan: &Plan, failure: &Failure) -> String {
+pub(super) fn age_fault(plan: &Plan, failure: &Failure) -> String {
     let sentence = &failure.sentence;
     // timestamp() drops metric names, so a selector over several metrics cannot be asked for its age.
     match plan.age {

@@ -79,11 +79,11 @@ pub(super) fn client(
     builder.build().map_err(|error| build_fault(&error, identity))
 }
 
-/// The address that queries go to. Where another name is expected in the certificate, the client dials the
-/// configured host under that name.
-pub(super) fn query_url(config: &ServerConfig) -> Result<Url, String> {
+/// The address that the questions of one `endpoint` go to. Where another name is expected in the certificate, the
+/// client dials the configured host under that name.
+pub(super) fn endpoint_url(config: &ServerConfig, endpoint: &str) -> Result<Url, String> {
     let mut url = config.base_url()?;
-    let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
+    let path = format!("{}/api/v1/{endpoint}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     if let Some(name) = server_name(config) {
         url.set_host(Some(name))

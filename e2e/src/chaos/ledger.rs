@@ -36,8 +36,14 @@ pub struct State {
     pub disturbed: Vec<(Duration, &'static str)>,
     /// What each workload's policy was, from when on; none while there is none.
     pub policies: Vec<Vec<(Duration, Option<PolicyFacts>)>>,
-    /// How many other autoscalers a workload had, from when on.
-    pub rivals: Vec<Vec<(Duration, u32)>>,
+    /// Which other autoscalers a workload had, from when on.
+    pub rivals: Vec<Vec<(Duration, Rivals)>>,
+    /// Histories that processes were told of: by which one, and how far back they reach.
+    pub histories: Vec<Vec<(u32, Duration)>>,
+    /// Who held the lease, from when on.
+    pub holders: Vec<(Duration, String)>,
+    /// Accepted writes of counts and statuses: when, by which process, and whether they were long on their way.
+    pub fenced: Vec<(Duration, u32, bool)>,
     /// When the operator's clock was set wrong, and by how many milliseconds.
     pub clock: Vec<(Duration, i64)>,
     /// When operators started.
@@ -51,6 +57,15 @@ pub struct PolicyFacts {
     pub spec: ScalingPolicySpec,
     /// Its annotations.
     pub overrides: Overrides,
+}
+
+/// Other autoscalers on a workload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rivals {
+    /// So many keep the policy from acting.
+    pub blocking: u32,
+    /// There is a second policy.
+    pub policy: bool,
 }
 
 /// What a question is about.
@@ -82,6 +97,8 @@ pub struct Answered {
 pub struct ScaleWrite {
     /// Which process wrote it.
     pub operator: u32,
+    /// In whose term: how often the lease had changed hands.
+    pub term: usize,
     /// When it was sent.
     pub sent: Duration,
     /// When it was carried out.
@@ -101,7 +118,8 @@ impl Ledger {
             answers: vec![Vec::new(); workloads],
             writes: vec![Vec::new(); workloads],
             policies: vec![Vec::new(); workloads],
-            rivals: vec![vec![(Duration::ZERO, 0)]; workloads],
+            rivals: vec![vec![(Duration::ZERO, Rivals::default())]; workloads],
+            histories: vec![Vec::new(); workloads],
             counts_by_others: vec![Vec::new(); workloads],
             clock: vec![(Duration::ZERO, 0)],
             ..State::default()

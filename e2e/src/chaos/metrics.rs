@@ -144,7 +144,11 @@ impl Questions {
     fn reply(&self, request: &reqwest::Request) -> Reply {
         let at_once = |response| Reply { after: Duration::from_millis(3), response: Ok(response) };
         let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-        let Some((query, at)) = read(&String::from_utf8_lossy(body)) else {
+        let form_text = String::from_utf8_lossy(body);
+        if request.url().path().ends_with("/query_range") {
+            return self.range(&form_text);
+        }
+        let Some((query, at)) = read(&form_text) else {
             return at_once(page(400, "text/plain", "a form with query and time is due"));
         };
         let Some(workload) = workload_of(&query) else {
@@ -187,6 +191,53 @@ impl Questions {
             },
         );
         self.answer(fault, truth, at, slow, dice)
+    }
+
+    /// The past, at each step of a range.
+    fn range(&self, text: &str) -> Reply {
+        let at_once = |response| Reply { after: Duration::from_millis(5), response: Ok(response) };
+        let metrics = &self.metrics;
+        let asked = range_of(text)
+            .and_then(|(query, from, to, step)| Some((workload_of(&query)?, query, from, to, step)));
+        let Some((workload, query, from, to, step)) = asked else {
+            return at_once(page(400, "text/plain", "a form with query, start, end and step is due"));
+        };
+        let form = form_of(&query);
+        metrics.ledger.count("metrics: history asked");
+        if let Some(class) = metrics.fault(workload, form) {
+            metrics.ledger.count(class.name());
+            let now = u64::try_from(metrics.ledger.now().as_millis()).unwrap_or(0);
+            return self.answer(
+                Some(class),
+                metrics.value(workload, to),
+                to,
+                Duration::from_secs(2),
+                metrics.dice.nth(now),
+            );
+        }
+        let moments = std::iter::successors(Some(from), |at| Some(at + step)).take_while(|at| *at <= to);
+        let values: Vec<_> = moments
+            .filter_map(|at| {
+                let value = match form {
+                    Form::Value => metrics.value(workload, at)?,
+                    Form::Age => metrics.age(workload, at)?,
+                    Form::Coverage => 1000.0,
+                };
+                Some(json!([seconds(at), value.to_string()]))
+            })
+            .collect();
+        if form == Form::Value && !query.contains("rival") && values.len() > 1 {
+            let since = Duration::from_millis(u64::try_from(from).unwrap_or(0));
+            let mut state = metrics.ledger.state();
+            state
+                .histories
+                .get_mut(workload)
+                .into_iter()
+                .for_each(|known| known.push((self.operator, since)));
+        }
+        let result = json!([{"metric": {}, "values": values}]);
+        let body = json!({"status": "success", "data": {"resultType": "matrix", "result": result}});
+        at_once(self.dated(page(200, "application/json", &body.to_string())))
     }
 
     fn answer(
@@ -285,6 +336,31 @@ fn read(form: &str) -> Option<(String, i64)> {
     let (seconds, fraction) = field("time")?.split_once('.').map(|(s, f)| (s.to_owned(), f.to_owned()))?;
     let at = seconds.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(fraction.parse::<i64>().ok()?)?;
     Some((field("query")?, at.checked_sub(BASE)?))
+}
+
+/// Query, first and last moment and step of a range, in milliseconds of the run.
+fn range_of(form: &str) -> Option<(String, i64, i64, i64)> {
+    let url = reqwest::Url::parse(&format!("http://localhost/?{form}")).ok()?;
+    let field =
+        |name: &str| url.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned());
+    let milliseconds = |text: &str| {
+        let text = text.trim_end_matches('s');
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let fraction = format!("{fraction:0<3}").get(..3)?.parse::<i64>().ok()?;
+        whole.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(fraction)
+    };
+    let step = milliseconds(&field("step")?)?.max(1);
+    Some((
+        field("query")?,
+        milliseconds(&field("start")?)? - BASE,
+        milliseconds(&field("end")?)? - BASE,
+        step,
+    ))
+}
+
+/// A moment of the run as Prometheus writes it.
+fn seconds(at: i64) -> f64 {
+    Duration::from_millis(u64::try_from(at.saturating_add(BASE)).unwrap_or(0)).as_secs_f64()
 }
 
 fn workload_of(query: &str) -> Option<usize> {

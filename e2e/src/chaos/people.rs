@@ -9,7 +9,7 @@ use plimsoll::cluster::overrides;
 use serde_json::{Value, json};
 use tokio::time::sleep_until;
 
-use super::ledger::{Ledger, PolicyFacts};
+use super::ledger::{Ledger, PolicyFacts, Rivals};
 use super::scenario::{Deed, Revision, Scenario, Workload, template};
 use crate::apiserver::{ApiServer, Collection, Failure, object};
 
@@ -225,7 +225,10 @@ impl People {
 
     fn note_rivals(&self, index: usize) {
         let is = |list: &[bool]| u32::from(list.get(index) == Some(&true));
-        let rivals = is(&self.autoscaler) + is(&self.older_rival);
+        let name =
+            self.scenario.workloads.get(index).map(|workload| rival_name(&workload.name)).unwrap_or_default();
+        let policy = self.policies().is_ok_and(|policies| policies.get(NAMESPACE, &name).is_some());
+        let rivals = Rivals { blocking: is(&self.autoscaler) + is(&self.older_rival), policy };
         let now = self.ledger.now();
         self.ledger
             .state()

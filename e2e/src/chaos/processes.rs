@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll::operator::{Clock, ClockError, Options, run};
+use plimsoll::operator::{Clock, ClockError, Election, Options, run};
 use plimsoll::prometheus::{Config, Servers, Transport};
 use plimsoll::time::Time;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::fault::Moment;
 use super::ledger::Ledger;
 use super::metrics::{Metrics, TIMEOUT_SECONDS, milliseconds};
+use super::oracle::lease;
 use super::scenario::{BASE, Scenario};
 use super::wire::Wire;
 use crate::apiserver::ApiServer;
@@ -29,14 +30,20 @@ pub struct Keeper {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: ClockError,
     pub(super) token: &'static str,
+    /// Which of the two operators it is.
+    pub(super) index: u32,
+    /// Writes of all processes, by kind.
+    pub(super) written: Arc<Mutex<[u32; 4]>>,
 }
 
 impl Keeper {
     /// Keeps the operator running until it is aborted.
     pub async fn keep(self) {
-        let written = Arc::new(Mutex::new([0; 4]));
-        for number in 0.. {
-            let wire = Wire::new(&self.server, &self.scenario, &self.ledger, number, self.token, &written);
+        // Two operators do not start in the same instant, and are told apart by even and odd numbers.
+        sleep(Duration::from_millis(u64::from(self.index) * 1500)).await;
+        for number in (self.index..).step_by(2) {
+            let wire =
+                Wire::new(&self.server, &self.scenario, &self.ledger, number, self.token, &self.written);
             self.ledger.state().starts.push(self.ledger.now());
             self.ledger.say(format!("process {number} starts"));
             let down = self.live(&wire, number).await;
@@ -62,7 +69,12 @@ impl Keeper {
         let now = Time::from_millis(BASE.saturating_add(milliseconds(self.ledger.now())));
         let options = Options {
             clock: Clock::faulty(now, self.clock.clone()),
-            instance: format!("process-{number}"),
+            instance: lease::identity(number),
+            election: self.scenario.pair.then(|| Election {
+                namespace: lease::NAMESPACE.to_owned(),
+                name: lease::NAME.to_owned(),
+                identity: lease::identity(number),
+            }),
             ..Options::new(Arc::new(servers))
         };
         let stop = CancellationToken::new();
@@ -107,12 +119,17 @@ impl Keeper {
         }
     }
 
+    /// Of two operators one crashes.
+    fn is_meant(&self, at: Duration) -> bool {
+        !self.scenario.pair || u32::from(at.as_millis() % 2 == 1) == self.index
+    }
+
     /// The next crash at a time, if there is one, and how long the process is down after any.
     fn next_crash(&self) -> (Instant, bool, Duration) {
         let now = self.ledger.now();
         let down = self.scenario.crashes.first().map_or(Duration::from_secs(5), |crash| crash.down);
         let next = self.scenario.crashes.iter().filter_map(|crash| match crash.when {
-            Moment::At(at) if at > now => Some((at, crash.gentle, crash.down)),
+            Moment::At(at) if at > now && self.is_meant(at) => Some((at, crash.gentle, crash.down)),
             _ => None,
         });
         let next = next.min_by_key(|(at, ..)| *at);

@@ -88,6 +88,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     let ledger = Arc::new(Ledger::new(scenario.workloads.len()));
     server.bind(TOKEN, "system:serviceaccount:plimsoll:operator", rules()?);
     server.add_namespace(NAMESPACE);
+    server.add_namespace(oracle::lease::NAMESPACE);
     for definition in plimsoll::api::definitions() {
         let definition = serde_json::to_value(definition).unwrap_or_default();
         server
@@ -103,15 +104,19 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     let people = People::begin(&server, &scenario, &ledger)?;
     let metrics = Arc::new(Metrics::new(Arc::clone(&scenario), Arc::clone(&ledger)));
     let clock = ClockError::default();
-    let keeper = Keeper {
+    let written = Arc::default();
+    let keeper = |index| Keeper {
         server: server.clone(),
         scenario: Arc::clone(&scenario),
         ledger: Arc::clone(&ledger),
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
         token: TOKEN,
+        index,
+        written: Arc::clone(&written),
     };
-    let operator = tokio::spawn(keeper.keep());
+    let operators: Vec<_> =
+        (0..if scenario.pair { 2 } else { 1 }).map(|index| tokio::spawn(keeper(index).keep())).collect();
     let jumps = tokio::spawn(jump(Arc::clone(&scenario), Arc::clone(&ledger), clock));
     let people = tokio::spawn(people.work());
 
@@ -130,7 +135,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     if tasks_then > tasks + 2 {
         ledger.violation(format!("the tasks grew from {tasks} to {tasks_then} while nothing happened"));
     }
-    operator.abort();
+    operators.iter().for_each(tokio::task::JoinHandle::abort);
     jumps.abort();
     let replicas = (0..scenario.workloads.len()).map(|index| world.replicas(index)).collect();
     let timeline = ledger.timeline();
@@ -146,6 +151,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
 
 fn rules() -> Result<Vec<Rule>, Failure> {
     let rights = operator_rights().map_err(|error| Failure::new(500, "", error.to_string()))?;
+    let leases = Rule::new(&["get", "create", "patch"], &["coordination.k8s.io"], &["leases"]);
     Ok(rights
         .iter()
         .map(|right| {
@@ -154,6 +160,7 @@ fn rules() -> Result<Vec<Rule>, Failure> {
             let resources: Vec<&str> = right.resources.iter().map(String::as_str).collect();
             Rule::new(&verbs, &groups, &resources)
         })
+        .chain([leases.in_namespace(oracle::lease::NAMESPACE)])
         .collect())
 }
 

@@ -13,7 +13,7 @@ use crate::random::Random;
 /// When faults and people begin.
 pub const STORM_BEGINS: Duration = Duration::from_secs(45);
 /// How long after the last fault everything may take to be as it should be, at most.
-pub const SETTLING: Duration = Duration::from_secs(900);
+pub const SETTLING: Duration = Duration::from_secs(720);
 /// How long nothing may happen at the end.
 pub const QUIET: Duration = Duration::from_secs(600);
 /// The demand that one replica carries.
@@ -47,6 +47,8 @@ pub struct Scenario {
     pub crashes: Vec<Crash>,
     /// How far the operator's clock is off from a moment on, in milliseconds.
     pub clock: Vec<(Duration, i64)>,
+    /// Two operators share a lease.
+    pub pair: bool,
 }
 
 /// A workload with its policy and its demand.
@@ -149,8 +151,8 @@ impl Scenario {
     pub fn draw(seed: u64) -> Self {
         let dice = Dice::seeded(seed);
         let mut random = dice.of("scenario").random();
-        let calm = STORM_BEGINS + Duration::from_secs(u64::from(random.between(240, 840)));
-        let count = random.one(&[1, 1, 1, 2, 2, 3], 1);
+        let calm = STORM_BEGINS + Duration::from_secs(u64::from(random.between(180, 600)));
+        let count = random.one(&[1, 1, 1, 1, 2, 2, 3], 1);
         let workloads: Vec<Workload> =
             (0..count).map(|index| workload(dice.of("workload").nth(index), index, calm)).collect();
         let storm = Storm { dice, calm };
@@ -165,6 +167,7 @@ impl Scenario {
             metrics: storm.metrics(workloads.len()),
             crashes: storm.crashes(),
             clock: storm.clock(),
+            pair: dice.of("pair").falls(0.3),
             workloads,
         }
     }
@@ -191,7 +194,8 @@ fn workload(dice: Dice, index: u64, calm: Duration) -> Workload {
     let name = format!("w{index}");
     let stateful = random.chance(0.15);
     let replicas = random.between(1, 12);
-    let startup = random.one(&[1.0, 3.0, 8.0, 20.0, 40.0], 3.0);
+    // A StatefulSet's rollouts replace one pod after the other.
+    let startup = random.one(if stateful { &[1.0, 3.0, 8.0] } else { &[1.0, 3.0, 8.0, 20.0, 40.0] }, 3.0);
     let mut spec = json!({
         "replicas": replicas,
         "selector": {"matchLabels": {"app": name}},
@@ -210,7 +214,7 @@ fn workload(dice: Dice, index: u64, calm: Duration) -> Workload {
             ],
             Value::Null,
         );
-        let deadline = random.one(&[60, 120, 600], 120);
+        let deadline = random.one(&[60, 120, 240], 120);
         json_patch::merge(&mut spec, &json!({"strategy": strategy, "progressDeadlineSeconds": deadline}));
     }
     let most = random.level(4.0, 25.0);
@@ -358,6 +362,7 @@ impl Storm {
                 3 | 4 => deeds.push((from, index, Deed::RollOut(Revision::Good))),
                 5 => both(Deed::RollOut(Revision::Crashing), Deed::RollOut(Revision::Good)),
                 6 => both(Deed::RollOut(Revision::NeverReady), Deed::RollOut(Revision::Good)),
+                7 if workload.stateful => deeds.push((from, index, Deed::RollOut(Revision::Good))),
                 7 => both(Deed::RollOut(Revision::SlowToEnd), Deed::RollOut(Revision::Good)),
                 8 | 9 => {
                     let (first, second) = edit(&mut random);

@@ -13,14 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::dice::Draw;
 use super::fault::ApiClass;
-use super::wire::Wire;
+use super::wire::{Wire, parts_of};
 use crate::random::Random;
 
 /// A watch without a fault of its own: only a partition silences it, and the death of its process.
 pub(super) fn pass(wire: &Wire, response: Response<Body>) -> Response<Body> {
-    let partitions = wire.scenario.api.iter().filter(|fault| fault.class == ApiClass::Partition);
-    let partitions: Vec<_> =
-        partitions.filter(|fault| fault.probability > 0.5).map(|fault| (fault.from, fault.to)).collect();
+    let partitions = wire.scenario.api.iter().filter(|fault| parts_of(&wire.scenario, fault, wire.keeper()));
+    let partitions: Vec<_> = partitions.map(|fault| (fault.from, fault.to)).collect();
     if partitions.is_empty() {
         return response;
     }

@@ -39,6 +39,8 @@ pub struct Wire {
     pub(super) ledger: Arc<Ledger>,
     /// Which process it is.
     pub(super) operator: u32,
+    /// Which of the two operators it is of.
+    keeper: u32,
     pub(super) dice: Dice,
     inner: ApiService,
     /// The process is dead: nothing leaves it, nothing reaches it.
@@ -66,6 +68,7 @@ impl Wire {
             scenario: Arc::clone(scenario),
             ledger: Arc::clone(ledger),
             operator,
+            keeper: operator % 2,
             dice: Dice::seeded(scenario.seed).of("wire").nth(operator.into()),
             inner: server.service().bearing(token),
             dead: AtomicBool::new(false),
@@ -91,6 +94,11 @@ impl Wire {
         self.death.notified().await;
     }
 
+    /// Which of two operators it is of.
+    pub(super) const fn keeper(&self) -> u32 {
+        self.keeper
+    }
+
     pub(super) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
     }
@@ -99,10 +107,7 @@ impl Wire {
     pub(super) fn partitioned(&self) -> Option<Duration> {
         let now = self.ledger.now();
         let parts = |fault: &&ApiFault| {
-            fault.class == ApiClass::Partition
-                && fault.from <= now
-                && now < fault.to
-                && fault.probability > 0.5
+            parts_of(&self.scenario, fault, self.keeper) && fault.from <= now && now < fault.to
         };
         self.scenario.api.iter().find(parts).map(|fault| fault.to)
     }
@@ -161,7 +166,7 @@ impl Wire {
         }
         let answer = match fault {
             Some((dice, fault)) => Arc::clone(&self).spoil(request, &asked, fault.class, dice).await,
-            None => self.carry_out(request, &asked).await,
+            None => self.carry_out(request, &asked, self.ledger.now()).await,
         };
         if crash == Some(true) {
             self.kill();
@@ -228,6 +233,7 @@ impl Wire {
         dice: Dice,
     ) -> Result<Response<Body>, BoxError> {
         let mut random = dice.of("details").random();
+        let sent = self.ledger.now();
         match class {
             ApiClass::Conflict => Ok(refusal(
                 409,
@@ -261,7 +267,7 @@ impl Wire {
             }
             ApiClass::LoseRequest => pending().await,
             ApiClass::LoseAnswer => {
-                let _ = self.carry_out(request, asked).await;
+                let _ = self.carry_out(request, asked, sent).await;
                 pending().await
             }
             ApiClass::Delay => {
@@ -276,12 +282,12 @@ impl Wire {
                         asked.verb.name(),
                         resource(&asked)
                     ));
-                    late.carry_out(request, &asked).await
+                    late.carry_out(request, &asked, sent).await
                 });
                 carried.await.unwrap_or_else(|error| Err(error.into()))
             }
             ApiClass::Slow => {
-                let answer = self.carry_out(request, asked).await;
+                let answer = self.carry_out(request, asked, sent).await;
                 sleep(Duration::from_secs_f64(random.level(0.2, 4.8))).await;
                 answer
             }
@@ -320,12 +326,12 @@ impl Wire {
         &self,
         request: Request<Bytes>,
         asked: &ResourceRequest,
+        sent: Duration,
     ) -> Result<Response<Body>, BoxError> {
         let Some(kind) = write_kind(asked) else {
             let response = self.forward(request).await?;
             return Ok(if asked.verb == Verb::Watch { stream::pass(self, response) } else { response });
         };
-        let sent = self.ledger.now();
         let workload = asked.name.strip_prefix('w').and_then(|index| index.parse::<usize>().ok());
         let before = (kind == WriteKind::Scale).then(|| self.target(asked)).flatten();
         let dry = asked.parameter("dryRun") == "All";
@@ -334,6 +340,12 @@ impl Wire {
         if kind != WriteKind::Lease && response.status().is_success() && !dry {
             let now = self.ledger.now();
             self.ledger.state().accepted.push((now, resource(asked)));
+            if kind != WriteKind::Event {
+                oracle::lease::judge(self, sent);
+            }
+        }
+        if kind == WriteKind::Lease && response.status().is_success() {
+            oracle::lease::note(self);
         }
         if let (Some(before), Some(index)) = (before, workload) {
             let from = object::count(&before, &["spec", "replicas"]);
@@ -342,7 +354,8 @@ impl Wire {
             if response.status().is_success() {
                 let landed = self.ledger.now();
                 let clock = milliseconds(sent) + self.ledger.state().clock_error(sent);
-                let write = ScaleWrite { operator: self.operator, sent, landed, clock, from, to };
+                let term = self.ledger.state().holders.len();
+                let write = ScaleWrite { operator: self.operator, term, sent, landed, clock, from, to };
                 self.ledger.say(format!("process {} scales {} {from} → {to}", self.operator, asked.name));
                 oracle::write::judge(self, index, &before, &write);
                 self.ledger
@@ -387,6 +400,12 @@ impl Service<Request<kube::client::Body>> for Way {
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         Box::pin(Arc::clone(&self.0).handle(request))
     }
+}
+
+/// Whether a fault is a partition of this operator: of two, one.
+pub(super) fn parts_of(scenario: &Scenario, fault: &ApiFault, keeper: u32) -> bool {
+    let of = u32::from(fault.from.as_millis() % 2 == 1);
+    fault.class == ApiClass::Partition && fault.probability > 0.5 && (!scenario.pair || of == keeper)
 }
 
 const fn slot(kind: WriteKind) -> usize {

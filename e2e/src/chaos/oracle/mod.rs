@@ -3,6 +3,7 @@
 pub mod ceiling;
 pub mod end;
 pub mod facts;
+pub mod lease;
 pub mod write;
 
 use serde_json::Value;

@@ -105,13 +105,18 @@ impl Case<'_> {
         ));
         let since = sent.saturating_sub(back);
         let rivals = self.state.rivals.get(self.index).map(Vec::as_slice).unwrap_or_default();
-        if State::versions(rivals, since, write.landed).all(|rivals| *rivals > 0) {
+        if State::versions(rivals, since, write.landed).all(|rivals| rivals.blocking > 0) {
             return Err("another autoscaler acts on it".to_owned());
         }
+        let rival_acts = State::versions(rivals, since, write.landed).any(|rivals| rivals.policy);
         let policies = self.state.policies.get(self.index).map(Vec::as_slice).unwrap_or_default();
         let mut why = "it has no policy".to_owned();
         // The newest first: its refusal is the one to tell.
         let versions: Vec<_> = State::versions(policies, since, write.landed).collect();
+        // Where the first policy goes the second one acts, of which nothing is noted here.
+        if rival_acts && versions.iter().any(|version| version.is_none()) {
+            return Ok(());
+        }
         for policy in versions.iter().filter_map(|version| version.as_ref()) {
             match self.explained_by(policy) {
                 Ok(()) => return Ok(()),
@@ -276,9 +281,12 @@ impl Case<'_> {
     fn is_blind(&self, policy: &PolicyFacts, seconds: u32) -> bool {
         let shown = |at: Duration| milliseconds(at) + self.state.clock_error(at);
         let since = self.write.clock - i64::from(seconds) * 1000 + milliseconds(BLUR);
-        let answers: Vec<&Answered> =
-            self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since).collect();
-        answers.iter().all(|answer| answer.good.is_none() || !self.was_young(policy, answer.asked))
+        let truly = self.write.sent.saturating_sub(Duration::from_secs(seconds.into())) + BLUR;
+        let unfit = |answer: &Answered| answer.good.is_none() || !self.was_young(policy, answer.asked);
+        // After a jump of the clock either may be what the operator goes by.
+        let mut by_clock = self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since);
+        let mut by_time = self.answers(Form::Value).filter(|answer| answer.asked >= truly);
+        by_clock.all(unfit) || by_time.all(unfit)
     }
 
     /// Whether the newest sample was young enough at a moment, as far as the process could tell.
@@ -308,8 +316,8 @@ impl Case<'_> {
 
     /// No count below what the window's demand asked for, and none before a whole window was seen.
     fn below_nothing_that_was_asked_for(&self, policy: &PolicyFacts, rules: &Rules) -> Verdict {
-        let spec = &policy.spec;
-        let sent = self.write.sent;
+        let (spec, write) = (&policy.spec, self.write);
+        let sent = write.sent;
         let window = Duration::from_secs(rules.window.into());
         let since = sent.saturating_sub(window);
         let edited = self.state.policies.get(self.index).into_iter().flatten();
@@ -340,7 +348,9 @@ impl Case<'_> {
             }
             covered = *asked;
         }
-        if covered > since + gap {
+        let mut histories = self.state.histories.get(self.index).into_iter().flatten();
+        let is_known = histories.any(|(operator, from)| *operator == write.operator && *from <= since + gap);
+        if covered > since + gap && !is_known {
             return Err(format!(
                 "a window of {} s must pass, and this process has seen demand for only {:.0} s",
                 rules.window,
@@ -375,7 +385,8 @@ impl Case<'_> {
             return Ok(());
         }
         let writes = self.state.writes.get(self.index).map(Vec::as_slice).unwrap_or_default();
-        let known: Vec<&ScaleWrite> = writes.iter().filter(|past| past.operator == write.operator).collect();
+        let ours = |past: &&ScaleWrite| past.operator == write.operator && past.term == write.term;
+        let known: Vec<&ScaleWrite> = writes.iter().filter(ours).collect();
         let limit = |rate: &facts::Rate| {
             let since = write.clock - i64::from(rate.seconds) * 1000 + milliseconds(BLUR);
             let recent = || known.iter().filter(|past| past.clock > since && past.clock <= write.clock);
