@@ -116,12 +116,24 @@ fn weigh(
         memory.last_fresh = Some(now);
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
+    if spec == 0 && policy.compat == Compat::None {
+        // While somebody holds 0, the present count with which a gap begins protects nothing: once they let go, the window
+        // begins with the count that they set.
+        memory.last_recommendation = None;
+    }
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let awaited = memory.past == Past::Awaited;
-    let (steady, wants_age) =
-        guard_scale_down(&ground, &demand, workload, (pending, awaited), safe, &mut trail);
-    let wish = wish(policy, spec, base, steady, &demand, memory, now);
     let orders = Orders::read(policy, observation, now);
+    let (steady, wants_age) = guard_scale_down(
+        &ground,
+        &demand,
+        workload,
+        (pending, awaited),
+        orders.may_write(),
+        safe,
+        &mut trail,
+    );
+    let wish = wish(policy, spec, base, steady, &demand, memory, now);
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
@@ -309,6 +321,7 @@ fn guard_scale_down(
     demand: &Demand,
     workload: &Workload,
     (pending, history_awaited): (u32, bool),
+    may_write: bool,
     stabilized: u32,
     trail: &mut Trail,
 ) -> (u32, bool) {
@@ -347,11 +360,12 @@ fn guard_scale_down(
             })
         })
         .or_else(|| {
-            // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
-            // each time that it is asked.
+            // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
+            // says would change each time that it is asked.
             let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
-            let falls =
-                floored < workload.spec_replicas && policy.scale_down.select != SelectPolicy::Disabled;
+            let falls = may_write
+                && floored < workload.spec_replicas
+                && policy.scale_down.select != SelectPolicy::Disabled;
             (falls && !demand.ages_proven).then(|| {
                 (
                     Reason::AgeUnconfirmed,
