@@ -55,7 +55,7 @@ fn all(arguments: &Arguments) -> io::Result<bool> {
         let took = started.elapsed().as_secs();
         match found {
             Found::Seed(seed, said) => {
-                println!("caught by seed {seed:>5} ({took} s)  {}\n      {said}", mutant.rule)
+                println!("caught by seed {seed:>5} ({took} s)  {}\n      {said}", mutant.rule);
             }
             Found::Uncompiled(error) => {
                 caught = false;
@@ -108,10 +108,10 @@ fn run(tree: &Path, build: &Path, seeds: u64) -> io::Result<Found> {
             .join("\n");
         return Ok(Found::Uncompiled(words));
     }
-    let ran = Command::new(build.join("debug/soak"))
+    let tested = Command::new(build.join("debug/soak"))
         .args(["--seeds", &seeds.to_string(), "--failures", "1"])
         .output()?;
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let said = String::from_utf8_lossy(&tested.stdout).into_owned();
     let seed = said.lines().find_map(|line| line.strip_prefix("seed ")?.strip_suffix(':'));
     let first = said.lines().skip_while(|line| !line.starts_with("seed ")).nth(1).unwrap_or_default();
     Ok(seed.map_or(Found::Survived, |seed| Found::Seed(seed.to_owned(), first.trim().to_owned())))

@@ -151,8 +151,7 @@ impl Keeper {
             _ => None,
         });
         let next = next.min_by_key(|(at, ..)| *at);
-        next.map_or((self.ledger.started() + Duration::from_hours(24), false, down), |(at, gentle, down)| {
-            (self.ledger.started() + at, gentle, down)
-        })
+        let (at, gentle, down) = next.unwrap_or((Duration::from_hours(24), false, down));
+        (self.ledger.started() + at, gentle, down)
     }
 }

@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
 
 use plimsoll::operator::ClockError;
+use serde_json::Value;
 use tokio::time::sleep_until;
 
 use super::ledger::Ledger;
@@ -37,6 +38,12 @@ pub struct Outcome {
     /// Each workload's count at the end.
     pub replicas: Vec<u32>,
 }
+
+/// The custom resource definitions: the same for every world, and not made in no time.
+static DEFINITIONS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let definitions = plimsoll::api::definitions();
+    definitions.iter().filter_map(|definition| serde_json::to_value(definition).ok()).collect()
+});
 
 thread_local! {
     static PANICS: Cell<u32> = const { Cell::new(0) };
@@ -89,11 +96,9 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     server.bind(TOKEN, "system:serviceaccount:plimsoll:operator", rules()?);
     server.add_namespace(NAMESPACE);
     server.add_namespace(oracle::lease::NAMESPACE);
-    for definition in plimsoll::api::definitions() {
-        let definition = serde_json::to_value(definition).unwrap_or_default();
-        server
-            .collection("apiextensions.k8s.io", "v1", "customresourcedefinitions")?
-            .create("", definition)?;
+    let definitions = server.collection("apiextensions.k8s.io", "v1", "customresourcedefinitions")?;
+    for definition in DEFINITIONS.iter() {
+        definitions.create("", definition.clone())?;
     }
     let plant = PlantSettings {
         seed: scenario.seed,

@@ -151,7 +151,7 @@ impl Scenario {
     pub fn draw(seed: u64) -> Self {
         let dice = Dice::seeded(seed);
         let mut random = dice.of("scenario").random();
-        let calm = STORM_BEGINS + Duration::from_secs(u64::from(random.between(180, 600)));
+        let calm = STORM_BEGINS + Duration::from_secs(u64::from(random.between(150, 480)));
         let count = random.one(&[1, 1, 1, 1, 2, 2, 3], 1);
         let workloads: Vec<Workload> =
             (0..count).map(|index| workload(dice.of("workload").nth(index), index, calm)).collect();
@@ -240,7 +240,7 @@ pub fn template(name: &str, startup: f64, revision: Revision, number: u64) -> Va
     match revision {
         Revision::Good => {}
         Revision::Crashing => {
-            annotations = json!({"plant.test/crash-loop": "true", "revision": number.to_string()})
+            annotations = json!({"plant.test/crash-loop": "true", "revision": number.to_string()});
         }
         Revision::NeverReady => {
             annotations = json!({"plant.test/startup-seconds": "1000000", "revision": number.to_string()});

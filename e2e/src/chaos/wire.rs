@@ -138,7 +138,9 @@ impl Wire {
         let Some(asked) = asked else { return self.forward(request).await };
         if let Some(until) = self.partitioned() {
             self.ledger.count(ApiClass::Partition.name());
-            WATCHED.into_iter().for_each(|kind| self.ledger.disturb(kind));
+            for kind in WATCHED {
+                self.ledger.disturb(kind);
+            }
             sleep(until.saturating_sub(self.ledger.now()) + Duration::from_millis(10)).await;
             return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
         }

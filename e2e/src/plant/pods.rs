@@ -92,18 +92,17 @@ impl Timetable {
         let created = created.map_or(now, |created| clock.instant(created));
         let born =
             if now.saturating_duration_since(created) < Duration::from_secs(1) { now } else { created };
-        let own = |annotation: &str| {
+        let annotated = |annotation: &str| {
             let seconds = object::annotation(pod, annotation)?.parse().ok()?;
             Duration::try_from_secs_f64(seconds).ok()
         };
-        let drawn = settings.startup.draw(random);
-        let startup = own(STARTUP_SECONDS).unwrap_or(drawn);
-        let drain = settings.drain.draw(random);
+        let startup = settings.startup.draw(random);
+        let startup = annotated(STARTUP_SECONDS).unwrap_or(startup);
         let course = Course {
             uid: object::uid(pod).to_owned(),
             node: u32::try_from(random.below(u64::from(settings.nodes.max(1)))).unwrap_or(0),
             ready_at: born + startup,
-            drain: own(DRAIN_SECONDS).unwrap_or(drain),
+            drain: annotated(DRAIN_SECONDS).unwrap_or_else(|| settings.drain.draw(random)),
             is_ending: false,
         };
         let start = born + CONTAINER_START.min(startup.div_f64(2.0));

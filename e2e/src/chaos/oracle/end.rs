@@ -158,20 +158,16 @@ fn conditions(facts: &PolicyFacts, policy: &Value, _: usize) -> Result<(), Strin
     let find = |kind: &str| conditions.iter().find(|condition| object::text(condition, &["type"]) == kind);
     for kind in ["AbleToScale", "Ready", "ScalingActive", "ScalingLimited"] {
         let Some(condition) = find(kind) else { return Err(format!("there is no condition {kind}")) };
-        let (status, reason) = (object::text(condition, &["status"]), object::text(condition, &["reason"]));
-        let fine = match (kind, status) {
-            ("ScalingLimited", _) => true,
-            (_, "True") => true,
-            (_, _) => match reason {
-                "DryRun" => spec.mode == Mode::DryRun,
-                "Frozen" => !facts::freezes(facts).is_empty(),
-                "BudgetInfeasible" => enforced(spec).next().is_some(),
-                _ => facts.overrides.unreadable.is_some(),
-            },
+        let (verdict, reason) = (object::text(condition, &["status"]), object::text(condition, &["reason"]));
+        let is_meant = match reason {
+            "DryRun" => spec.mode == Mode::DryRun,
+            "Frozen" => !facts::freezes(facts).is_empty(),
+            "BudgetInfeasible" => enforced(spec).next().is_some(),
+            _ => facts.overrides.unreadable.is_some(),
         };
-        if !fine {
+        if kind != "ScalingLimited" && verdict != "True" && !is_meant {
             let message = object::text(condition, &["message"]);
-            return Err(format!("{kind} is {status} for {reason}: {message}"));
+            return Err(format!("{kind} is {verdict} for {reason}: {message}"));
         }
     }
     Ok(())
