@@ -99,9 +99,9 @@ fn run(tree: &Path, build: &Path, seeds: u64) -> io::Result<Found> {
     let build = std::path::absolute(build)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &build);
-    let built = cargo.args(["build", "--quiet", "--package", "e2e", "--bin", "soak"]).output()?;
-    if !built.status.success() {
-        let words = String::from_utf8_lossy(&built.stderr)
+    let compiled = cargo.args(["build", "--quiet", "--package", "e2e", "--bin", "soak"]).output()?;
+    if !compiled.status.success() {
+        let words = String::from_utf8_lossy(&compiled.stderr)
             .lines()
             .filter(|line| line.starts_with("error"))
             .collect::<Vec<_>>()
