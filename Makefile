@@ -5,13 +5,14 @@ SHELL := /bin/bash
 DURATION ?= 2m
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint crds bench e2e docs image setup
+.PHONY: help demo test check lint chart-lint crds bench e2e docs image setup
 
 help: ## Lists the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Installs what is missing (prometheus, etcd), or says how to
+setup: ## Installs what is missing (prometheus, etcd, Helm's library), or says how to
 	@scripts/setup.sh
+	@scripts/helm.sh setup
 
 demo: ## The operator on a simulated service, with a live view (DURATION=30s is shorter)
 	@scripts/setup.sh prometheus
@@ -28,15 +29,20 @@ endif
 
 check: lint test ## All that CI runs
 
-lint: ## Formatting, lints, docs, shell scripts, licences
+lint: chart-lint ## Formatting, lints, docs, shell scripts, the chart, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not installed: scripts are not linted"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences are not checked"; fi
 
-crds: ## Writes crds/ from the types
+chart-lint: ## Helm's own lint of the chart, where Helm or its library is there
+	@scripts/helm.sh setup
+	@scripts/helm.sh lint charts/plimsoll --strict || test $$? = 69
+
+crds: ## Writes crds/ and the chart's copy from the types
 	cargo run --quiet -- crd > crds/scalingpolicies.plimsoll.dev.yaml
+	cp crds/*.yaml charts/plimsoll/crds/
 
 bench: ## What a decision costs, in time and memory
 	cargo bench --bench decision -- --verbose

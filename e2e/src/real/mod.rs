@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cluster;
 pub mod course;
 pub mod exporter;
+pub mod helm;
 pub mod kubelet;
 pub mod loopback;
 pub mod process;
