@@ -2,6 +2,7 @@
 
 mod clock;
 mod evaluation;
+mod leader;
 mod notices;
 mod options;
 mod record;
@@ -18,6 +19,7 @@ mod loop_tests;
 mod testing;
 
 pub use clock::Clock;
+pub use leader::Election;
 pub use options::Options;
 pub use record::{RECORD_VERSION, Recalled, Record, Recorder};
 pub use run::{RunError, run};

@@ -15,7 +15,9 @@ use super::record::Recorder;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
-use crate::cluster::{Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, moment};
+use crate::cluster::{
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, moment,
+};
 use crate::control::{Decision, Memory, Observation, Policy};
 use crate::telemetry::Metrics;
 use crate::time::Time;
@@ -32,6 +34,7 @@ pub(super) type Decide = fn(&Policy, &Observation, Memory, Time) -> (Decision, M
 /// What every task uses.
 pub(super) struct Context {
     pub client: Client,
+    pub authority: Authority,
     pub index: Arc<Index>,
     pub viewer: Viewer,
     pub scales: Scales,
