@@ -157,17 +157,14 @@ fn what_the_chart_renders_is_what_the_operator_reads() {
 }
 
 #[test]
-fn the_role_is_about_one_lease() {
+fn the_charts_lease_is_the_one_of_the_plain_manifests_under_the_releases_name() {
     let Some(objects) = render("{}") else { return };
-    let rules = &of_kind(&objects, "Role")["rules"];
-    assert_eq!(
-        *rules,
-        json!([
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-             "resourceNames": ["scaler-plimsoll"], "verbs": ["get", "update"]},
-        ])
-    );
+    let manifests = read("deploy/rbac.yaml");
+    let role = manifests.split("\n---\n").find(|one| one.contains("kind: Role\n")).unwrap();
+    let role: Value = serde_saphyr::from_str(&role.replace("plimsoll", "scaler-plimsoll")).unwrap();
+    assert_eq!(of_kind(&objects, "Role")["rules"], role["rules"]);
+    let deployment = of_kind(&objects, "Deployment").to_string();
+    assert!(deployment.contains("\"--lease-name=scaler-plimsoll\""), "{deployment}");
 }
 
 #[test]
