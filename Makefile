@@ -3,9 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 DURATION ?= 2m
+SECONDS ?= 60
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds bench e2e docs image setup
+.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz docs image setup
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,12 @@ e2e: setup ## The scenarios on the double and on real servers, with what they pr
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages
+
+node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only)
+	cargo test --package e2e --test real_node -- --nocapture
+
+fuzz: ## Every fuzz target for SECONDS=60, where cargo-fuzz is installed
+	@scripts/fuzz.sh $(SECONDS)
 
 image: ## Builds the container image plimsoll:dev with buildah, podman or docker
 	@scripts/image.sh
