@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn record(holder: Option<&str>) -> Record {
-        let at = Time::from_seconds(1_790_000_000);
+        let at = Time::from_seconds(1_789_998_400);
         let holder = holder.map(str::to_owned);
         Record { holder, lease: Span::from_seconds(15), acquired: at, renewed: at, transitions: 3 }
     }

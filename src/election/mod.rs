@@ -86,7 +86,7 @@ pub enum Step {
 }
 
 /// What became of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It landed, and made this version.
     Landed(String),
@@ -110,7 +110,6 @@ pub struct Candidate {
     /// When a record that had been there was first missed: its holder may still believe in it.
     missed: Option<Span>,
     due: Span,
-    tries: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,16 +121,7 @@ struct Seen {
 impl Candidate {
     /// A candidate that has seen nothing. `identity` must be another for each process, restarts included.
     pub const fn new(identity: String, terms: Terms) -> Self {
-        Self {
-            identity,
-            terms,
-            seen: None,
-            renewed: None,
-            stale: true,
-            missed: None,
-            due: Span::ZERO,
-            tries: 0,
-        }
+        Self { identity, terms, seen: None, renewed: None, stale: true, missed: None, due: Span::ZERO }
     }
 
     /// Whether this candidate leads.
@@ -274,17 +264,16 @@ impl Candidate {
 
     /// Waits for the next try; candidates that do not lead spread out, so that they do not meet again and again.
     fn wait(&mut self, now: Span) {
-        self.tries = self.tries.wrapping_add(1);
-        let spread = if self.renewed.is_some() { 0 } else { self.spread() };
+        let spread = if self.renewed.is_some() { 0 } else { self.spread(now) };
         self.due = now + self.terms.retry + Span::from_millis(spread);
     }
 
-    /// Up to the time between two tries, in milliseconds; another for each identity and try.
-    fn spread(&self) -> u64 {
+    /// Up to the time between two tries, in milliseconds; another for each identity and moment.
+    fn spread(&self, now: Span) -> u64 {
         let seed = self
             .identity
             .bytes()
-            .fold(self.tries, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+            .fold(now.millis(), |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
         mixed % self.terms.retry.millis().max(1)
     }

@@ -147,10 +147,11 @@ fn candidates_do_not_try_in_step() {
         let mut candidate = candidate(identity);
         let tries = 0..20;
         tries
-            .map(|_| {
-                candidate.read(Some(held_by("z", "1")), at(0));
-                match candidate.next(at(0), WALL) {
-                    Step::Wait(until) => until,
+            .map(|tried| {
+                let now = Span::from_millis(tried * 17);
+                candidate.read(Some(held_by("z", "1")), now);
+                match candidate.next(now, WALL) {
+                    Step::Wait(until) => until.minus(now),
                     other => panic!("{other:?}"),
                 }
             })

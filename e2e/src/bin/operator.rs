@@ -1,11 +1,11 @@
-//! The operator, built with the test bed, for tests that run it as a process or in a container.
+//! `plimsoll` as a program of its own, for tests that stop and kill it.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let arguments = plimsoll::cli::Arguments::parse();
+    // An error means that somebody chose before us, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    arguments.execute()
+    plimsoll::cli::Arguments::parse().execute()
 }
