@@ -21,7 +21,7 @@ use super::audit::Request;
 use super::cluster::{Cluster, ClusterOptions};
 use super::loopback::ReservedPort;
 use super::process::{Sandbox, ServerProcess, StartError};
-use super::program::Program;
+use super::program::{Missing, Program};
 pub use image::BUSYBOX;
 use network::Network;
 
@@ -179,12 +179,25 @@ impl Programs {
             containerd: Program::Containerd.find()?,
             ctr: Program::Ctr.find()?,
             cni: bridge.parent().map(Path::to_owned).unwrap_or_default(),
-            busybox: Program::Busybox.find()?,
+            busybox: static_busybox()?,
             ip: Program::Ip.find()?,
             unshare: Program::Unshare.find()?,
             nsenter: Program::Nsenter.find()?,
         })
     }
+}
+
+/// One that needs a loader is as good as none: an image has nothing else in it.
+fn static_busybox() -> Result<PathBuf, StartError> {
+    let program = Program::Busybox;
+    let path = program.find()?;
+    let bytes = fs::read(&path).map_err(StartError::io("cannot read busybox"))?;
+    let loader: &[u8] = b"/ld-";
+    let begin = bytes.get(..4096).unwrap_or(&bytes);
+    if begin.windows(loader.len()).any(|window| window == loader) {
+        return Err(Missing { program }.into());
+    }
+    Ok(path)
 }
 
 fn kubeconfig(cluster: &Cluster, user: &str) -> Result<PathBuf, StartError> {
