@@ -38,8 +38,12 @@ lint: ## Formatting, lints, docs, shell scripts, licences
 crds: ## Writes crds/ from the types
 	cargo run --quiet -- crd > crds/scalingpolicies.plimsoll.dev.yaml
 
-bench: ## What a decision costs, in time and memory
+bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
+	cargo build --release --bin plimsoll
+	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000
+	cargo run --quiet --package e2e --bin operator-cost -- --policies 10000
+	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000 --floor real
 
 e2e: setup ## The scenarios on the double and on real servers, with what they print
 	cargo test --package e2e --tests -- --nocapture --test-threads=1

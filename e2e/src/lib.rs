@@ -4,6 +4,7 @@
 pub mod apiserver;
 pub mod bed;
 pub mod clock;
+pub mod cost;
 pub mod demo;
 pub mod plant;
 pub mod random;

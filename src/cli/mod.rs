@@ -18,7 +18,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the operator
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Print the custom resource definitions as YAML
     Crd(crd::Crd),
 }

@@ -1,5 +1,6 @@
 //! `plimsoll run`.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::operator::{Options, run};
+use crate::operator::{Election, Options, run};
 use crate::prometheus::{self, Servers};
 use crate::telemetry::{LogFormat, init_logs};
 
@@ -20,6 +21,9 @@ use crate::telemetry::{LogFormat, init_logs};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence on a connection that ends it: longer than any watch lasts, so that only dead connections are silent so long.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Where a pod finds the name of its own namespace.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// How to run the operator.
 #[derive(Debug, Args)]
@@ -43,6 +47,15 @@ pub(super) struct Run {
     /// Where /healthz, /readyz and /metrics are served; write 0.0.0.0:8080 to be reached from outside
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Of several operators only the one that holds the Lease acts; switch it off only where there can be no second
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    leader_elect: bool,
+    /// Name of the Lease that operators share
+    #[arg(long, value_name = "NAME", default_value = "plimsoll")]
+    lease_name: String,
+    /// Namespace of the Lease; default: the pod's own
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
     /// Record every observation and decision into this directory, one file a policy
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
@@ -69,6 +82,7 @@ impl Run {
         let (mut terminate, mut interrupt) =
             (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
         let servers = Servers::new(self.servers()?).map_err(|error| error.to_string())?;
+        let election = self.election()?;
         let client = self.client().await?;
         let listener = TcpListener::bind(self.listen).await.map_err(|error| {
             format!("cannot listen on {}: {error}; choose another address with --listen", self.listen)
@@ -77,9 +91,8 @@ impl Run {
             namespaces: self.namespaces,
             listener: Some(listener),
             record: self.record,
-            instance: std::env::var("POD_NAME")
-                .or_else(|_| std::env::var("HOSTNAME"))
-                .unwrap_or_else(|_| "plimsoll".to_owned()),
+            instance: instance(),
+            election,
             ..Options::new(Arc::new(servers))
         };
         let stop = CancellationToken::new();
@@ -98,6 +111,21 @@ impl Run {
             stop.cancel();
         }
         Ok(())
+    }
+
+    fn election(&self) -> Result<Option<Election>, String> {
+        if !self.leader_elect {
+            return Ok(None);
+        }
+        let own = || std::fs::read_to_string(OWN_NAMESPACE).ok().map(|namespace| namespace.trim().to_owned());
+        let namespace = self.lease_namespace.clone().or_else(own).ok_or(
+            "outside of a pod the namespace of the Lease is not known: write --lease-namespace NAME, or \
+             --leader-elect=false where no second operator can run",
+        )?;
+        // A process that begins anew under the same name is another: what the old one wrote may still be under way.
+        let random = RandomState::new().hash_one(std::process::id());
+        let identity = format!("{}_{random:016x}", instance());
+        Ok(Some(Election { namespace, name: self.lease_name.clone(), identity }))
     }
 
     fn servers(&self) -> Result<prometheus::Config, String> {
@@ -133,6 +161,11 @@ impl Run {
         tracing::info!(server, "speaking to the API server");
         Client::try_from(config).map_err(|error| format!("no client for {server} can be made: {error}"))
     }
+}
+
+/// What this process is called: the pod's name.
+fn instance() -> String {
+    std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "plimsoll".to_owned())
 }
 
 fn cannot_use(what: &str, error: &dyn std::fmt::Display) -> String {

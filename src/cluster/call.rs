@@ -5,10 +5,24 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use http::Request;
+
+use super::authority::Authority;
 use crate::control::TargetFaultKind;
 
 /// How long one request may take.
 pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A write that the API server has not carried out within its own part of [`DEADLINE`] it gives up: what its client has
+/// given up must not land later.
+pub(super) fn bounded_in_time(mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    let uri = request.uri().to_string();
+    let separator = if uri.contains('?') { '&' } else { '?' };
+    if let Ok(bounded) = format!("{uri}{separator}timeout={}s", DEADLINE.as_secs()).parse() {
+        *request.uri_mut() = bounded;
+    }
+    request
+}
 
 /// What a request is about, for messages and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +70,8 @@ pub enum ApiErrorKind {
     Timeout,
     /// The API server could not be reached, or failed.
     Unavailable,
+    /// Nothing was asked, since another process may lead.
+    NotLeading,
 }
 
 impl ApiErrorKind {
@@ -72,6 +88,7 @@ impl ApiErrorKind {
             Self::Throttled => "throttled",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::NotLeading => "not_leading",
         }
     }
 
@@ -91,7 +108,8 @@ impl ApiErrorKind {
             | Self::Refused
             | Self::Throttled
             | Self::Timeout
-            | Self::Unavailable => TargetFaultKind::Unavailable,
+            | Self::Unavailable
+            | Self::NotLeading => TargetFaultKind::Unavailable,
         }
     }
 }
@@ -99,12 +117,31 @@ impl ApiErrorKind {
 impl Call<'_> {
     /// Awaits the answer to this call, for at most [`DEADLINE`].
     pub async fn answer<T>(self, request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
-        match tokio::time::timeout(DEADLINE, request).await {
+        self.answer_within(DEADLINE, request).await
+    }
+
+    /// Awaits the answer to this write, for at most [`DEADLINE`], if `authority` lets it begin.
+    pub async fn written<T>(
+        self,
+        authority: &Authority,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        authority.check()?;
+        self.answer(request).await
+    }
+
+    /// Awaits the answer to this call, for at most `deadline`.
+    pub async fn answer_within<T>(
+        self,
+        deadline: Duration,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(deadline, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.explain(&error)),
             Err(_) => Err(ApiError {
                 kind: ApiErrorKind::Timeout,
-                message: format!("the API server did not answer {self} within {} s", DEADLINE.as_secs()),
+                message: format!("the API server did not answer {self} within {} s", deadline.as_secs()),
             }),
         }
     }

@@ -7,6 +7,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 
+use super::authority::Authority;
 use super::call::{ApiError, Call};
 use super::identity::{hash, timestamp};
 use super::policy::PolicyRecord;
@@ -41,14 +42,15 @@ pub struct Events(mpsc::Sender<v1::Event>);
 /// Publishes what was handed in.
 pub struct Publisher {
     client: Client,
+    authority: Authority,
     queue: mpsc::Receiver<v1::Event>,
 }
 
 impl Events {
     /// A way to hand in events, and the publisher that must run for them to appear.
-    pub fn new(client: Client) -> (Self, Publisher) {
+    pub fn new(client: Client, authority: Authority) -> (Self, Publisher) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        (Self(sender), Publisher { client, queue })
+        (Self(sender), Publisher { client, authority, queue })
     }
 
     /// Hands in an event about `policy`; false if too many wait already.
@@ -69,7 +71,9 @@ impl Publisher {
                 group: "events.k8s.io",
                 namespace: Some(&namespace),
             };
-            published(call.answer(api.create(&PostParams::default(), &event)).await.map(|_| ()));
+            let params = PostParams::default();
+            let created = call.written(&self.authority, api.create(&params, &event)).await;
+            published(created.map(|_| ()));
         }
     }
 }
@@ -136,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn an_event_tells_who_did_what_to_which_policy() {
         let (client, log) = server(|asked| Answer::Json(201, asked.body.clone()));
-        let (events, publisher) = Events::new(client);
+        let (events, publisher) = Events::new(client, Authority::unshared());
         assert!(events.publish(&policy(), "plimsoll-0", &rescale(9), Time::from_millis(1_790_000_000_123)));
         drop(events);
         publisher.run(|published| published.unwrap()).await;
@@ -173,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn an_event_that_cannot_be_published_is_told_and_the_next_is_tried() {
         let (client, log) = server(|_| refusal(403, "Forbidden", "no"));
-        let (events, publisher) = Events::new(client);
+        let (events, publisher) = Events::new(client, Authority::unshared());
         for replicas in [3, 4] {
             events.publish(&policy(), "plimsoll-0", &rescale(replicas), Time::default());
         }
@@ -190,7 +194,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _guard = runtime.enter();
         let (client, _) = server(|_| Answer::Never);
-        let (events, _publisher) = Events::new(client);
+        let (events, _publisher) = Events::new(client, Authority::unshared());
         let taken = (0..2000)
             .filter(|count| events.publish(&policy(), "p", &rescale(*count), Time::default()))
             .count();

@@ -35,11 +35,13 @@ struct State {
     autoscalers: HashMap<Uid, (TargetKey, String)>,
     autoscalers_of: HashMap<TargetKey, BTreeSet<String>>,
     departures: Departures,
+    /// This process writes the statuses itself.
+    acting: bool,
 }
 
 struct PolicyEntry {
     record: Arc<PolicyRecord>,
-    /// The status found when the policy was first seen, until its task takes it. Later ones are our own.
+    /// The newest status seen before this process acted, until the policy's task takes it. Later ones are our own.
     status: Option<Box<ScalingPolicyStatus>>,
 }
 
@@ -79,7 +81,12 @@ impl Index {
         self.state().policies.keys().cloned().collect()
     }
 
-    /// The status that the policy had when it was first seen; taken once.
+    /// From now on this process acts on the policies, and statuses that come are its own.
+    pub fn act(&self) {
+        self.state().acting = true;
+    }
+
+    /// The status that the policy had when this process began to act, or when the policy came; taken once.
     pub fn take_status(&self, key: &PolicyKey) -> Option<Box<ScalingPolicyStatus>> {
         self.state().policies.get_mut(key)?.status.take()
     }
@@ -161,12 +168,15 @@ impl Index {
         let mut state = self.state();
         let key = record.key.clone();
         let before = state.policies.get(&key).map(|entry| entry.record.clone());
+        let known = before.as_ref().is_some_and(|before| before.uid == record.uid);
+        // Of a policy that is acted on already the status is what we wrote ourselves.
+        let ours = known && state.acting;
+        let status = if ours { state.policies.remove(&key).and_then(|entry| entry.status) } else { status };
         if before.as_deref() == Some(&record) {
+            let record = before.unwrap_or_else(|| Arc::new(record));
+            state.policies.insert(key, PolicyEntry { record, status });
             return;
         }
-        // Of a policy known already the status is what we wrote ourselves.
-        let known = before.as_ref().is_some_and(|before| before.uid == record.uid);
-        let status = if known { state.policies.remove(&key).and_then(|entry| entry.status) } else { status };
         if let Some(before) = before {
             state.forget_target(&before);
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
+use crate::api::ScalingPolicyStatus;
 use crate::cluster::pod;
 use crate::control::Rollout;
 
@@ -200,6 +201,7 @@ fn only_changes_that_matter_are_announced() {
     assert_eq!(announced(), 1);
     index.put_policy(record.clone(), Some(Box::default()));
     assert_eq!(announced(), 0, "our own status write is no news");
+    index.act();
     index.put_policy(PolicyRecord { generation: 2, ..record.clone() }, None);
     assert_eq!(announced(), 1);
     assert!(index.take_status(&record.key).is_some(), "an edit does not lose the status found at the start");
@@ -208,6 +210,24 @@ fn only_changes_that_matter_are_announced() {
     assert_eq!(announced(), 0);
     index.retain_policies(None, &HashSet::new());
     assert_eq!((announced(), index.policies().len()), (1, 0));
+}
+
+#[test]
+fn a_process_that_waits_follows_the_statuses_that_another_writes() {
+    let (index, _changes) = index();
+    let record = policy("web", 100, "Active");
+    let status = |replicas| {
+        let current_replicas = Some(replicas);
+        Some(Box::new(ScalingPolicyStatus { current_replicas, ..ScalingPolicyStatus::default() }))
+    };
+    for replicas in 1..=3 {
+        index.put_policy(record.clone(), status(replicas));
+    }
+    index.act();
+    index.put_policy(record.clone(), status(4));
+    assert_eq!(index.take_status(&record.key), status(3), "the fourth is its own");
+    index.put_policy(record.clone(), status(5));
+    assert_eq!(index.take_status(&record.key), None);
 }
 
 #[test]

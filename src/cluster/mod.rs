@@ -1,11 +1,13 @@
 //! The only room that speaks to Kubernetes: what is there, what is asked of it, and what is told about it. It decides
 //! nothing.
 
+mod authority;
 mod call;
 mod departed;
 mod event;
 mod identity;
 mod index;
+mod lease;
 mod overrides;
 mod pod;
 mod policy;
@@ -15,6 +17,7 @@ mod selector;
 mod status;
 mod status_rule;
 mod status_write;
+mod statuses;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
@@ -22,10 +25,12 @@ mod watch;
 mod watched;
 mod workload;
 
+pub use authority::{Authority, Grant};
 pub use call::{ApiError, ApiErrorKind, Call, DEADLINE};
 pub use event::{Events, Notice, Publisher};
 pub use identity::{PolicyKey, TargetKey, Uid, hash, moment, timestamp};
 pub use index::{Found, Index};
+pub use lease::Leases;
 pub use overrides::{EMERGENCY_MAX, FREEZE, overrides};
 pub use policy::PolicyRecord;
 pub use preflight::{Preflight, preflight};
@@ -33,5 +38,6 @@ pub use scale::{SCALE_MANAGER, ScaleSeen, Scales};
 pub use status::{CHANGES, Report, change, drain_times, invalid_status};
 pub use status_rule::{Occasion, Written};
 pub use status_write::{STATUS_MANAGER, write_status};
+pub use statuses::read_statuses;
 pub use view::{View, Viewer};
 pub use watch::{WatchHealth, Watches};

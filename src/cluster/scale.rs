@@ -7,12 +7,13 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::api::{Patch, PatchParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Api, Client, ResourceExt};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
+use kube::{Api, Client, Resource as _, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::call::{ApiError, ApiErrorKind, Call};
+use super::authority::Authority;
+use super::call::{ApiError, ApiErrorKind, Call, bounded_in_time};
 use super::workload::count;
 
 /// Who writes the count; a name of its own, so that no other write of ours ever gives the field up.
@@ -39,6 +40,7 @@ pub struct ScaleSeen {
 /// Reads and writes `/scale` of any kind.
 pub struct Scales {
     client: Client,
+    authority: Authority,
     kinds: Mutex<HashMap<(String, String), Mapping>>,
 }
 
@@ -49,9 +51,9 @@ struct Mapping {
 }
 
 impl Scales {
-    /// Speaks through `client`.
-    pub fn new(client: Client) -> Self {
-        Self { client, kinds: Mutex::default() }
+    /// Speaks through `client`; writes only while `authority` holds.
+    pub fn new(client: Client, authority: Authority) -> Self {
+        Self { client, authority, kinds: Mutex::default() }
     }
 
     /// Reads `/scale` of a workload.
@@ -83,11 +85,16 @@ impl Scales {
         let path = format!("{}/scale", resource.plural);
         let call =
             Call { verb: "patch", resource: &path, group: &resource.group, namespace: Some(namespace) };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let params = PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
         let scale =
             json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
-        call.answer(api.patch_scale(name, &params, &Patch::Merge(&scale))).await.map(ScaleSeen::new)
+        let path = Request::new(DynamicObject::url_path(&resource, Some(namespace)));
+        let request = path.patch_subresource("scale", name, &params, &Patch::Merge(&scale));
+        let sent = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request::<Scale>(bounded_in_time(request)).await
+        };
+        call.written(&self.authority, sent).await.map(ScaleSeen::new)
     }
 
     /// Which resource a kind is.
@@ -166,11 +173,11 @@ mod tests {
     #[tokio::test]
     async fn a_count_is_written_with_the_version_that_was_seen() {
         let (client, log) = server(|_| scale(9, "42", "app=web"));
-        let written = write(&Scales::new(client)).await.unwrap();
+        let written = write(&Scales::new(client, Authority::unshared())).await.unwrap();
         assert_eq!((written.spec_replicas, written.resource_version.as_str()), (9, "42"));
         let asked = Asked {
             method: "PATCH".to_owned(),
-            path: "/apis/apps/v1/namespaces/shop/deployments/web/scale?&fieldManager=plimsoll%2Fscale"
+            path: "/apis/apps/v1/namespaces/shop/deployments/web/scale?&fieldManager=plimsoll%2Fscale&timeout=5s"
                 .to_owned(),
             content_type: "application/merge-patch+json".to_owned(),
             body: json!({"metadata": {"resourceVersion": "41"}, "spec": {"replicas": 9}}),
@@ -187,12 +194,15 @@ mod tests {
             (503, ApiErrorKind::Unavailable, "patch deployments/scale in namespace shop failed"),
         ] {
             let (client, _) = server(move |_| refusal(code, "Whatever", "the object has been modified"));
-            let error = write(&Scales::new(client)).await.unwrap_err();
+            let error = write(&Scales::new(client, Authority::unshared())).await.unwrap_err();
             assert_eq!(error.kind, kind);
             assert!(error.message.contains(words), "{}", error.message);
         }
         let (client, _) = server(|_| Answer::Never);
-        assert_eq!(write(&Scales::new(client)).await.unwrap_err().kind, ApiErrorKind::Timeout);
+        assert_eq!(
+            write(&Scales::new(client, Authority::unshared())).await.unwrap_err().kind,
+            ApiErrorKind::Timeout
+        );
     }
 
     fn rollouts(asked: &Asked) -> Answer {
@@ -215,7 +225,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_kind_without_a_watch_is_found_once_and_read_each_time() {
         let (client, log) = server(rollouts);
-        let scales = Scales::new(client);
+        let scales = Scales::new(client, Authority::unshared());
         for _ in 0..3 {
             let seen = scales.get("argoproj.io/v1alpha1", "Rollout", "shop", "web").await.unwrap();
             assert_eq!((seen.spec_replicas, seen.selector.as_str()), (3, "app=web"));
@@ -229,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn a_kind_that_cannot_be_scaled_is_told_from_one_that_does_not_exist() {
         let (client, log) = server(rollouts);
-        let scales = Scales::new(client);
+        let scales = Scales::new(client, Authority::unshared());
         for (api_version, kind, expected, words) in [
             ("argoproj.io/v1alpha1", "Experiment", ApiErrorKind::NotScalable, "has no /scale subresource"),
             (

@@ -3,6 +3,7 @@
 mod clock;
 mod evaluation;
 mod history;
+mod leader;
 mod notices;
 mod options;
 mod record;
@@ -19,6 +20,7 @@ mod loop_tests;
 mod testing;
 
 pub use clock::Clock;
+pub use leader::Election;
 pub use options::Options;
 pub use record::{RECORD_VERSION, Record, Recorder};
 pub use run::{RunError, run};

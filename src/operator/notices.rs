@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::report::Acted;
-use crate::cluster::Notice;
+use crate::cluster::{ApiErrorKind, Notice};
 use crate::control::Decision;
 use crate::time::{Span, Time};
 
@@ -21,7 +21,10 @@ pub(super) fn action_notice(decision: &Decision, acted: &Acted, already_failing:
             action: "Rescale",
             note: format!("New size: {to}; reason: {}", decision.message),
         }),
-        Acted::Failed(error) if !already_failing && error.kind != crate::cluster::ApiErrorKind::Conflict => {
+        Acted::Failed(error)
+            if !already_failing
+                && !matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotLeading) =>
+        {
             Some(Notice {
                 warning: true,
                 reason: "FailedRescale".to_owned(),

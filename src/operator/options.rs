@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::clock::Clock;
+use super::leader::Election;
 use super::signals::Signals;
 
 /// What an operator is started with.
@@ -22,6 +23,8 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// What this process is called in events: the pod's name.
     pub instance: String,
+    /// The election of the one process that acts; without it this one acts, and must be alone.
+    pub election: Option<Election>,
 }
 
 impl Options {
@@ -34,6 +37,7 @@ impl Options {
             clock: Clock::wall(),
             record: None,
             instance: "plimsoll".to_owned(),
+            election: None,
         }
     }
 }

@@ -90,7 +90,7 @@ impl PolicyTask {
     ) {
         let Some(occasion) = self.state.written.occasion(&status, rescaled, now) else { return };
         let notices = condition_notices(self.state.written.conditions(), &status.conditions);
-        let written = write_status(&self.context.client, &record.key, &status).await;
+        let written = write_status(&self.context.client, &self.context.authority, &record.key, &status).await;
         self.context
             .metrics
             .status_written(written.as_ref().map(|()| occasion.label()).map_err(|error| error.kind));
@@ -102,8 +102,8 @@ impl PolicyTask {
                 }
                 self.state.written.note(status);
             }
-            // The policy went meanwhile.
-            Err(error) if error.kind == ApiErrorKind::NotFound => {}
+            // The policy went meanwhile, or another process reports.
+            Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::NotLeading) => {}
             Err(error) => {
                 self.context.metrics.api_failed("patch status", error.kind);
                 tracing::warn!(policy = %record.key, %error, "status was not written");
@@ -126,7 +126,7 @@ impl PolicyTask {
 fn conditions(decision: &Decision, acted: &Acted) -> Vec<Condition> {
     let Acted::Failed(error) = acted else { return decision.conditions.clone() };
     // A workload that changes faster than it can be read is busy, not broken.
-    if error.kind == ApiErrorKind::Conflict {
+    if matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::NotLeading) {
         return decision.conditions.clone();
     }
     let failed = |kind| Condition {

@@ -12,13 +12,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
+use super::leader::Elector;
 use super::options::Options;
 use super::record::Recorder;
+use super::signals::Signals;
 use super::supervisor::{Supervisor, TICK};
 use super::task::Context;
 use crate::cluster::{
-    ApiError, ApiErrorKind, Events, Index, Preflight, Publisher, Scales, Viewer, WatchHealth, Watches,
-    preflight,
+    ApiError, ApiErrorKind, Authority, Events, Index, Preflight, Publisher, Scales, Viewer, WatchHealth,
+    Watches, preflight, read_statuses,
 };
 use crate::control::decide;
 use crate::telemetry::{Health, Metrics, serve};
@@ -65,52 +68,150 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         ready = alive(&health, ready(&client, &options.namespaces, &health)) => ready?,
     };
 
-    let (changes, news) = unbounded_channel();
-    let index = Arc::new(Index::new(changes.clone()));
-    let mut watches =
-        Watches::start(&client, &options.namespaces, autoscalers, &index, &options.clock, &metrics);
-    let watching = watches.health();
-    health.watching(watching.clone());
-    let (events, publisher) = Events::new(client.clone());
+    let (elector, authority) = options
+        .election
+        .map(|election| Elector::new(election, client.clone(), options.clock.clone()))
+        .unzip();
+    let authority = authority.unwrap_or_default();
+    let (events, publisher) = Events::new(client.clone(), authority.clone());
     let publishing = tokio::spawn(publish(publisher, metrics.clone()));
-    let context = Arc::new(Context {
-        viewer: Viewer::new(index.clone(), watches.health()),
-        scales: Scales::new(client.clone()),
+    let operator = Operator {
         client,
-        index,
+        authority,
+        namespaces: options.namespaces,
+        autoscalers,
         signals: options.signals,
         clock: options.clock,
+        health,
         metrics,
         events,
         recorder,
         instance: options.instance,
-        writers: Semaphore::new(CONCURRENT_WRITERS),
-        origin: Instant::now(),
-        decide,
-        stop: stop.clone(),
-    });
-    let mut supervisor = Supervisor::new(context, health.clone(), changes, news);
-    let result = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        () = watches.ended() => Err(RunError::WatchEnded),
-        () = async {
-            alive(&health, synced(&watching)).await;
-            supervisor.work().await;
-        } => Ok(()),
     };
-    health.stopping();
-    stop.cancel();
-    tracing::info!("stopping: writes under way may end");
-    if timeout(GRACE, supervisor.finish()).await.is_err() {
-        tracing::warn!("stopped before every write had ended");
-    }
-    // With the last task the last way to hand in events is gone, and the publisher ends.
+    let result = operator.serve(elector, &stop).await;
+    // With the operator the last way to hand in events goes, and the publisher ends.
+    drop(operator);
     let _ = timeout(GRACE, publishing).await;
     if let Some(writer) = writer {
         // The same goes for recordings; a disk that hangs is not waited for.
         let _ = timeout(GRACE, tokio::task::spawn_blocking(|| writer.join())).await;
     }
     result
+}
+
+/// What lasts for an operator's whole life.
+struct Operator {
+    client: Client,
+    authority: Authority,
+    namespaces: Vec<String>,
+    autoscalers: bool,
+    signals: Arc<dyn Signals>,
+    clock: Clock,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    events: Events,
+    recorder: Option<Recorder>,
+    instance: String,
+}
+
+impl Operator {
+    /// Looks, waits for its turn, works; and begins anew when it leads no more.
+    async fn serve(&self, mut elector: Option<Elector>, stop: &CancellationToken) -> Result<(), RunError> {
+        loop {
+            // What one term learnt is not carried into the next: another may have led in between.
+            let term = stop.child_token();
+            let ended = Box::pin(self.term(elector.as_mut(), &term)).await;
+            self.metrics.leading(false);
+            match ended {
+                Ok(()) if stop.is_cancelled() => return Ok(()),
+                Ok(()) => {}
+                Err(error) => {
+                    stop.cancel();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One term: until `term` is cancelled, or another leads.
+    async fn term(&self, elector: Option<&mut Elector>, term: &CancellationToken) -> Result<(), RunError> {
+        let (changes, news) = unbounded_channel();
+        let index = Arc::new(Index::new(changes.clone()));
+        let mut watches = Watches::start(
+            &self.client,
+            &self.namespaces,
+            self.autoscalers,
+            &index,
+            &self.clock,
+            &self.metrics,
+        );
+        let watching = watches.health();
+        self.health.watching(watching.clone());
+        let context = Arc::new(Context {
+            viewer: Viewer::new(index.clone(), watches.health()),
+            scales: Scales::new(self.client.clone(), self.authority.clone()),
+            client: self.client.clone(),
+            authority: self.authority.clone(),
+            index: index.clone(),
+            signals: self.signals.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            events: self.events.clone(),
+            recorder: self.recorder.clone(),
+            instance: self.instance.clone(),
+            writers: Semaphore::new(CONCURRENT_WRITERS),
+            origin: Instant::now(),
+            decide,
+            stop: term.clone(),
+        });
+        let mut supervisor = Supervisor::new(context, self.health.clone(), changes, news);
+        let mut elector = elector;
+        let work = async {
+            alive(&self.health, synced(&watching)).await;
+            if let Some(elector) = elector.as_deref_mut() {
+                alive(&self.health, elector.lead()).await;
+                let work = async {
+                    alive(&self.health, self.catch_up(&index)).await;
+                    self.metrics.leading(true);
+                    supervisor.work().await;
+                };
+                tokio::select! {
+                    () = elector.stay() => {}
+                    () = work => {}
+                }
+            } else {
+                self.metrics.leading(true);
+                supervisor.work().await;
+            }
+        };
+        let result = tokio::select! {
+            () = term.cancelled() => Ok(()),
+            () = watches.ended() => Err(RunError::WatchEnded),
+            () = work => Ok(()),
+        };
+        if term.is_cancelled() || result.is_err() {
+            self.health.stopping();
+            tracing::info!("stopping: writes under way may end");
+        }
+        term.cancel();
+        let finished = timeout(GRACE, supervisor.finish()).await.is_ok();
+        if !finished {
+            tracing::warn!("stopped before every write had ended");
+        } else if let Some(elector) = elector {
+            elector.resign().await;
+        }
+        result
+    }
+
+    /// Reads what the predecessor wrote last: a watch may be behind.
+    async fn catch_up(&self, index: &Index) {
+        let mut wait = Duration::from_secs(1);
+        while let Err(error) = read_statuses(&self.client, &self.namespaces, index).await {
+            tracing::warn!(%error, "the policies' statuses could not be read; it is tried again");
+            sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
 }
 
 /// Waiting is no death.

@@ -17,7 +17,7 @@ use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
-    Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times, moment,
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times, moment,
 };
 use crate::control::{Decision, Drain, Memory, Observation, Policy, Recollection};
 use crate::telemetry::Metrics;
@@ -35,6 +35,7 @@ pub(super) type Decide = fn(&Policy, &Observation, Memory, Time) -> (Decision, M
 /// What every task uses.
 pub(super) struct Context {
     pub client: Client,
+    pub authority: Authority,
     pub index: Arc<Index>,
     pub viewer: Viewer,
     pub scales: Scales,

@@ -18,7 +18,9 @@ use super::signals::Signals;
 use super::supervisor::Supervisor;
 use super::task::Context;
 use crate::cluster::testing::{Answer, Asked, Log, scale, server};
-use crate::cluster::{Events, Index, PolicyKey, PolicyRecord, Scales, TargetKey, Viewer, WatchHealth};
+use crate::cluster::{
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, TargetKey, Viewer, WatchHealth,
+};
 use crate::control::{
     Condition, ConditionStatus, ConditionType, Decision, Memory, Observation, Policy, Reason, Target,
 };
@@ -153,12 +155,13 @@ impl World {
         let (client, log) = server(move |asked| answer(asked).unwrap_or_else(|| agree(asked)));
         let (changes, news) = unbounded_channel();
         let index = Arc::new(Index::new(changes.clone()));
-        let (events, publisher) = Events::new(client.clone());
+        let (events, publisher) = Events::new(client.clone(), Authority::unshared());
         tokio::spawn(publisher.run(|_| {}));
         let (told, stop) = (Told::default(), CancellationToken::new());
         let context = Arc::new(Context {
             viewer: Viewer::new(index.clone(), WatchHealth::default()),
-            scales: Scales::new(client.clone()),
+            scales: Scales::new(client.clone(), Authority::unshared()),
+            authority: Authority::unshared(),
             client,
             index,
             signals: Arc::new(told.clone()),

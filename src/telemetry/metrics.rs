@@ -34,6 +34,7 @@ pub struct Metrics {
     events: Family<Labels, Counter>,
     api_errors: Family<Labels, Counter>,
     watch_errors: Family<Labels, Counter>,
+    leader: Gauge,
     panics: Counter,
     unrecorded: Counter,
 }
@@ -60,6 +61,7 @@ impl Metrics {
             events: Family::default(),
             api_errors: Family::default(),
             watch_errors: Family::default(),
+            leader: Gauge::default(),
             panics: Counter::default(),
             unrecorded: Counter::default(),
         };
@@ -72,6 +74,7 @@ impl Metrics {
         let build = Family::<Labels, Gauge>::default();
         build.get_or_create_owned(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         registry.register("build_info", "The version that runs; always 1", build);
+        registry.register("leader", "1 while this process leads and scales, else 0", self.leader.clone());
         registry.register_with_unit(
             "evaluation_duration",
             "Time from the start of an evaluation to its last write",
@@ -186,6 +189,14 @@ impl Metrics {
     /// Shows a policy's figures.
     pub fn show(&self, policy: &PolicyKey, figures: PolicyFigures) {
         self.policies.set(policy, figures);
+    }
+
+    /// This process leads, or does so no more; then it has no figures of policies to show.
+    pub fn leading(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+        if !leads {
+            self.policies.clear();
+        }
     }
 
     /// Shows a policy's figures no longer.

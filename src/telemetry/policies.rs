@@ -149,6 +149,10 @@ impl Policies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(policy.clone(), figures);
     }
 
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn remove(&self, policy: &PolicyKey) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
     }

@@ -24,12 +24,18 @@ struct Role {
     rules: Vec<Right>,
 }
 
-/// What the installed role grants.
+/// What the installed roles grant, in the cluster and in the operator's own namespace.
 pub fn operator_rights() -> Result<Vec<Right>, BedError> {
-    let role = MANIFESTS.split("\n---\n").find(|manifest| manifest.contains("kind: ClusterRole\n"));
-    let role: Role = serde_saphyr::from_str(role.unwrap_or_default())
-        .map_err(|error| BedError::Late(format!("deploy/rbac.yaml: {error}")))?;
-    Ok(role.rules)
+    let is_role = |manifest: &&str| {
+        ["\nkind: ClusterRole\n", "\nkind: Role\n"].iter().any(|kind| manifest.contains(kind))
+    };
+    let mut rights = Vec::new();
+    for manifest in MANIFESTS.split("\n---\n").filter(is_role) {
+        let role: Role = serde_saphyr::from_str(manifest)
+            .map_err(|error| BedError::Late(format!("deploy/rbac.yaml: {error}")))?;
+        rights.extend(role.rules);
+    }
+    Ok(rights)
 }
 
 impl Right {
@@ -68,5 +74,6 @@ mod tests {
         assert!(may("get", "deployments/scale"));
         assert!(may("patch", "statefulsets/scale"));
         assert!(may("watch", "pods"));
+        assert!(may("patch", "leases"));
     }
 }

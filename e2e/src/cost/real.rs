@@ -1,0 +1,166 @@
+//! A real API server with its Deployment controller, and a real Prometheus.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::api::{DynamicObject, ListParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::{Asked, Fault, Floor, LOOK_INTERVAL, PODS, deployment, name, namespaces, noisy, policy};
+use crate::bed::operator_rights;
+use crate::real::{Cluster, Exporter, Kubelet, Prometheus, PrometheusOptions, Target};
+
+/// Requests of the preparation under way at once.
+const CONCURRENT: usize = 16;
+/// The operator's user.
+const USER: &str = "operator";
+
+/// A real API server with its Deployment controller, a kubelet that only says that pods are Ready, and a real
+/// Prometheus.
+pub struct RealFloor {
+    noise: JoinHandle<()>,
+    demand: watch::Sender<f64>,
+    prometheus: Prometheus,
+    kubeconfig: PathBuf,
+    _kubelet: Kubelet,
+    cluster: Cluster,
+}
+
+impl RealFloor {
+    /// Servers that hold so many policies, each with a workload whose pods are Ready.
+    pub async fn start(policies: usize, patience: Duration) -> Result<Self, Fault> {
+        let cluster = Cluster::start().await?;
+        let kubelet = cluster.client_as("fake-kubelet").await.map_err(Fault::other)?;
+        let kubelet = Kubelet::start(kubelet).await.map_err(Fault::other)?;
+        for definition in plimsoll::api::definitions() {
+            cluster.install(&definition).await.map_err(Fault::other)?;
+        }
+        for namespace in namespaces() {
+            cluster.namespace(&namespace).await.map_err(Fault::other)?;
+        }
+        let rules = operator_rights().map_err(Fault::other)?.into_iter().map(|right| PolicyRule {
+            api_groups: Some(right.api_groups),
+            resources: Some(right.resources),
+            verbs: right.verbs,
+            ..PolicyRule::default()
+        });
+        cluster.grant(USER, rules.collect()).await.map_err(Fault::other)?;
+        let admin = cluster.client().await.map_err(Fault::other)?;
+        let made = stream::iter(0..policies).map(Ok::<_, Fault>);
+        made.try_for_each_concurrent(CONCURRENT, |number| {
+            let admin = admin.clone();
+            async move {
+                create(&admin, "apps", "v1", "Deployment", deployment(number)).await?;
+                create(&admin, "plimsoll.dev", "v1alpha1", "ScalingPolicy", policy(number)).await
+            }
+        })
+        .await?;
+        ready(&admin, policies, patience).await?;
+        let exporter = Arc::new(Exporter::start()?);
+        let options = PrometheusOptions {
+            targets: vec![Target::new("shop", exporter.address())],
+            scrape_interval: Duration::from_secs(5),
+            ..PrometheusOptions::default()
+        };
+        let (demand, wanted) = watch::channel(1.0);
+        let noise = tokio::spawn(make_noise(exporter, policies, wanted));
+        let prometheus = Prometheus::start_with(options).await?;
+        let kubeconfig = cluster.kubeconfig_path(USER).map_err(Fault::other)?.to_owned();
+        Ok(Self { noise, demand, prometheus, kubeconfig, _kubelet: kubelet, cluster })
+    }
+}
+
+impl Drop for RealFloor {
+    fn drop(&mut self) {
+        self.noise.abort();
+    }
+}
+
+async fn create(admin: &Client, group: &str, version: &str, kind: &str, object: Value) -> Result<(), Fault> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let object: DynamicObject = serde_json::from_value(object).map_err(Fault::other)?;
+    let namespace = object.metadata.namespace.clone().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(admin.clone(), &namespace, &resource);
+    api.create(&PostParams::default(), &object).await.map(drop).map_err(Fault::other)
+}
+
+/// Waits until every workload has its pods.
+async fn ready(admin: &Client, policies: usize, patience: Duration) -> Result<(), Fault> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+    let deployments: Api<DynamicObject> = Api::all_with(admin.clone(), &resource);
+    let deadline = Instant::now() + patience;
+    loop {
+        let list = deployments.list(&ListParams::default()).await.map_err(Fault::other)?;
+        let wanted = u64::try_from(PODS).ok();
+        let ready = |deployment: &&DynamicObject| {
+            deployment.data.pointer("/status/readyReplicas").and_then(Value::as_u64) == wanted
+        };
+        let ready = list.items.iter().filter(ready).count();
+        if ready >= policies {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Fault::Other(format!("only {ready} of {policies} workloads became ready")));
+        }
+        sleep(LOOK_INTERVAL * 20).await;
+    }
+}
+
+async fn make_noise(exporter: Arc<Exporter>, policies: usize, wanted: watch::Receiver<f64>) {
+    let middle = 100.0 * f64::from(u32::try_from(PODS).unwrap_or(u32::MAX)) - 5.0;
+    for round in 0_u64.. {
+        let factor = *wanted.borrow();
+        for number in 0..policies {
+            let seed = round.wrapping_mul(1_000_003).wrapping_add(u64::try_from(number).unwrap_or_default());
+            exporter.gauge("load", &[("app", &name(number))], noisy(middle * factor, seed));
+        }
+        sleep(Duration::from_secs(2)).await;
+    }
+}
+
+impl Floor for RealFloor {
+    fn name(&self) -> String {
+        format!("kube-apiserver {} with a real Prometheus", self.cluster.version())
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    fn prometheus(&self) -> String {
+        self.prometheus.url()
+    }
+
+    fn demand(&self, factor: f64) -> BoxFuture<'_, Result<(), Fault>> {
+        self.demand.send_replace(factor);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn asked(&self) -> BoxFuture<'_, Result<Asked, Fault>> {
+        Box::pin(async {
+            let mut asked = Asked::default();
+            for request in self.cluster.requests()?.iter().filter(|request| request.user == USER) {
+                asked.count(&request.verb, &request.resource);
+            }
+            // Prometheus counts what it is asked, and does not tell values from ages.
+            let counted = "sum(prometheus_http_requests_total{handler=~\"/api/v1/query\"})";
+            let counted = self.prometheus.query(counted).await.map_err(Fault::other)?;
+            asked.values =
+                counted.first().and_then(|value| value.split('.').next()?.parse().ok()).unwrap_or_default();
+            Ok(asked)
+        })
+    }
+
+    fn relist(&self) -> bool {
+        false
+    }
+}
