@@ -11,7 +11,7 @@ use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
-use crate::api::{FallbackBehavior, Mode, WarmUpSource};
+use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
 use crate::number::count_of;
@@ -395,7 +395,12 @@ fn guard_scale_down(
             })
         })
         .or_else(|| {
-            (!demand.ages_proven).then(|| {
+            // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
+            // each time that it is asked.
+            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
+            let falls =
+                floored < workload.spec_replicas && policy.scale_down.select != SelectPolicy::Disabled;
+            (falls && !demand.ages_proven).then(|| {
                 (
                     Reason::AgeUnconfirmed,
                     "nothing is removed before the data's age is measured anew".to_owned(),

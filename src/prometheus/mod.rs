@@ -22,3 +22,4 @@ pub use config::{Auth, BasicAuth, Config, ConfigError, ServerConfig, Tls};
 pub use failure::FailureKind;
 pub use servers::{Evaluation, Servers};
 pub use statistics::{ServerStatistics, Statistics};
+pub use transport::{Broken, Transport};
