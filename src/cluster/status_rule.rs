@@ -102,8 +102,8 @@ impl Written {
     pub fn occasion(&self, next: &ScalingPolicyStatus, rescaled: bool, now: Time) -> Option<Occasion> {
         let Some(last) = &self.last else { return Some(Occasion::First) };
         // A clock that was ahead wrote a time that is still to come; how long ago that was is not known.
-        let written = last.as_of.as_ref().map(|written| moment(written.0)).filter(|written| *written <= now);
-        let since = written.map_or(CHECKPOINT_INTERVAL, |written| now.since(written));
+        let at = written(last).filter(|at| *at <= now);
+        let since = at.map_or(CHECKPOINT_INTERVAL, |at| now.since(at));
         if rescaled || last.current_replicas != next.current_replicas {
             return Some(Occasion::Count);
         }
