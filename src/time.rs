@@ -62,6 +62,11 @@ impl Span {
         self.0.saturating_add(500) / 1000
     }
 
+    /// The span in whole seconds, rounded up.
+    pub const fn seconds_rounded_up(self) -> u64 {
+        self.0.div_ceil(1000)
+    }
+
     /// The span in seconds.
     pub fn seconds(self) -> f64 {
         crate::number::from_u64(self.0) / 1000.0

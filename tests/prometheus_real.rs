@@ -15,8 +15,8 @@ mod generate;
 
 use plimsoll::prometheus::promql::Query;
 use plimsoll::prometheus::{Evaluation, ServerConfig, Servers};
-use plimsoll::signal::{Age, Answer, Reading};
-use plimsoll::time::Span;
+use plimsoll::signal::{Age, Answer, Moments, Reading};
+use plimsoll::time::{Span, Time};
 use prometheus_support::real::{Exporter, Prometheus, now, until};
 use prometheus_support::{config, evaluation, sentence, servers};
 use proptest::strategy::{Strategy, ValueTree};
@@ -117,6 +117,59 @@ async fn values_ages_and_coverage_are_read_as_they_are() {
 
     let refused = read(&servers, "requests_total * on () secret * on () group_left () requests_total").await;
     assert!(sentence(&refused).contains("it could not evaluate the query: "), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_past_is_read_as_it_was_when_it_was_the_present() {
+    let exporter = Exporter::start(page).await;
+    let Some(prometheus) = scraped(&exporter).await else { return };
+    let servers =
+        servers([ServerConfig { namespace_label: Some("namespace".into()), ..patient(&prometheus.url) }]);
+    let queries = [
+        "sum(requests_total)",
+        "requests_total",
+        "sum(rate(requests_total[3s]))",
+        "scalar(sum(requests_total)) * 2",
+        "sum(requests_total) / 0",
+        "sum(secret)",
+        "vector(3)",
+        "sum(no_such_metric) or vector(0)",
+    ];
+    let question =
+        |query: &str| Evaluation { coverage: true, max_age: Span::from_seconds(15), ..evaluation(query) };
+    let (mut moments, mut read): (Vec<_>, Vec<Vec<Reading>>) = (Vec::new(), vec![Vec::new(); queries.len()]);
+    for _ in 0..5 {
+        // What was scraped a moment ago is there; of what is scraped this very moment the two may see different parts.
+        let at = Time::from_seconds((now() - Span::from_seconds(1)).millis().div_euclid(1000));
+        if moments.last() != Some(&at) {
+            moments.push(at);
+            for (query, read) in queries.iter().zip(&mut read) {
+                let anew = Evaluation { newer_than: Some(at - Span::from_millis(1)), ..question(query) };
+                read.push(servers.evaluate("main", "shop", &anew, at).await);
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    let all = Moments::within(moments[0], *moments.last().unwrap(), Span::from_seconds(1));
+    for (query, read) in queries.iter().zip(read) {
+        let past = servers.history("main", "shop", &question(query), all).await.unwrap();
+        assert_eq!(past.len(), usize::try_from(all.count).unwrap());
+        for (at, present) in moments.iter().zip(read) {
+            let past = &past[usize::try_from(all.position(*at).unwrap()).unwrap()];
+            assert_eq!(format!("{past:?}"), format!("{present:?}"), "{query} at {at:?}");
+        }
+    }
+    let refused = servers.history("main", "shop", &question("1 +"), all).await.unwrap_err();
+    assert!(refused.contains("the query is not usable"), "{refused}");
+    let long = Moments::within(now() - Span::from_seconds(30_000), now(), Span::from_seconds(1));
+    let past = servers.history("main", "shop", &question("sum(requests_total)"), long).await.unwrap();
+    assert_eq!(
+        past.len(),
+        usize::try_from(long.count).unwrap(),
+        "30,000 points are more than it gives at once"
+    );
+    assert_eq!(past[0].answer, Answer::NoSeries);
+    assert_eq!(past[past.len() - 3].answer, Answer::Value(600.0));
 }
 
 #[tokio::test]

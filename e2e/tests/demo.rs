@@ -12,7 +12,7 @@ use e2e::demo::query::QueryEndpoint;
 use e2e::real::{Exporter, Prometheus, Target, unless_missing};
 use plimsoll::operator::Clock;
 use plimsoll::prometheus::{Config, Evaluation, Servers};
-use plimsoll::signal::Answer;
+use plimsoll::signal::{Age, Answer, Moments, Reading};
 use plimsoll::time::Span;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -124,17 +124,27 @@ fn a_policy_that_the_api_server_refuses_ends_the_demo_in_its_words() {
     line(&said, &["the policy is refused", "maxReplicas", "minReplicas"]);
 }
 
-/// What a server answers to a query, as the operator asks it.
-async fn ask(servers: &Servers, query: &str) -> Answer {
-    let question = Evaluation {
+fn question(query: &str) -> Evaluation {
+    Evaluation {
         query: query.to_owned(),
         freshness_query: None,
         max_age: Span::ZERO,
         coverage: false,
         ask_age: false,
         newer_than: None,
-    };
-    servers.evaluate("main", "shop", &question, Clock::wall().now()).await.answer
+    }
+}
+
+/// What a server answers to a query, as the operator asks it.
+async fn ask(servers: &Servers, query: &str) -> Answer {
+    servers.evaluate("main", "shop", &question(query), Clock::wall().now()).await.answer
+}
+
+/// What a server answers to a query for each of the last ten seconds, the oldest first.
+async fn ask_about_the_past(servers: &Servers, query: &str) -> Vec<Reading> {
+    let now = Clock::wall().now();
+    let moments = Moments::within(now - Span::from_seconds(10), now, Span::from_seconds(1));
+    servers.history("main", "shop", &question(query), moments).await.unwrap()
 }
 
 #[tokio::test]
@@ -164,6 +174,17 @@ async fn the_stand_in_for_prometheus_answers_as_prometheus_does() {
             let age = ask(server, "time() - max(timestamp(arrivals_total))").await;
             assert!(matches!(age, Answer::Value(age) if (0.0..2.5).contains(&age)), "{age:?}");
             assert_eq!(ask(server, "sum(rate(nothing_total[4s]))").await, Answer::NoSeries);
+            let past = ask_about_the_past(server, "sum(rate(arrivals_total[4s]))").await;
+            let counts = |reading: &&Reading| matches!(reading.answer, Answer::Value(rate) if (900.0..1100.0).contains(&rate));
+            assert!((10..=11).contains(&past.len()), "{past:?}");
+            assert!(past.iter().filter(counts).count() >= 3 && counts(&past.last().unwrap()), "{past:?}");
+            assert!(
+                matches!(past.last().unwrap().age, Age::Measured(age) if age < Span::from_seconds(3)),
+                "{past:?}"
+            );
+            let nothing = ask_about_the_past(server, "sum(rate(nothing_total[4s]))").await;
+            assert!(nothing.iter().all(|reading| reading.answer == Answer::NoSeries), "{nothing:?}");
+            assert!(nothing.iter().all(|reading| reading.age == Age::NoSample), "{nothing:?}");
         }
     };
     tokio::select! {

@@ -16,7 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use plimsoll::operator::{Clock, Election, Options, RunError, Signals, run};
 use plimsoll::prometheus::Evaluation;
-use plimsoll::signal::{Age, Answer, Reading};
+use plimsoll::signal::{Age, Answer, Moments, Reading};
 use plimsoll::time::{Span, Time};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -33,6 +33,16 @@ impl Signals for Demand {
         let value = *self.0.lock().unwrap();
         let (answer, age) = (Answer::Value(value), Age::Measured(Span::ZERO));
         Box::pin(async move { Reading { answer, warnings: Vec::new(), age, covered_pods: None } })
+    }
+
+    fn history<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: &'a Evaluation,
+        _: Moments,
+    ) -> BoxFuture<'a, Result<Vec<Reading>, String>> {
+        Box::pin(async { Err("it keeps nothing".to_owned()) })
     }
 }
 

@@ -1,6 +1,11 @@
 //! The whole operator on the API server double, under the paused clock.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,28 +16,76 @@ use e2e::plant::{Plant, PlantSettings};
 use futures::future::BoxFuture;
 use plimsoll::operator::{Clock, Options, RunError, Signals, run};
 use plimsoll::prometheus::{Config, Evaluation, Servers};
-use plimsoll::signal::{Age, Answer, Reading};
+use plimsoll::signal::{Age, Answer, Moments, Reading};
 use plimsoll::time::{Span, Time};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// A total that every server tells.
-#[derive(Clone, Default)]
-struct Demand(Arc<Mutex<f64>>);
+/// A total that every server tells, now and of the past.
+#[derive(Clone)]
+struct Demand(Arc<Mutex<Course>>);
+
+struct Course {
+    start: Time,
+    began: Instant,
+    /// Each value and since when it is told.
+    values: Vec<(Time, f64)>,
+    past: Past,
+}
+
+/// What becomes of questions about the past.
+#[derive(Clone, Copy)]
+enum Past {
+    Told,
+    Refused,
+}
 
 impl Demand {
+    fn new(start: Time) -> Self {
+        let values = vec![(start, 0.0)];
+        Self(Arc::new(Mutex::new(Course { start, began: Instant::now(), values, past: Past::Told })))
+    }
+
     fn set(&self, value: f64) {
-        *self.0.lock().unwrap() = value;
+        let mut course = self.0.lock().unwrap();
+        let passed = Span::from_millis(course.began.elapsed().as_millis().try_into().unwrap());
+        let now = course.start + passed;
+        course.values.push((now, value));
+    }
+
+    fn tell_of_the_past(&self, past: Past) {
+        self.0.lock().unwrap().past = past;
+    }
+
+    fn read(&self, at: Time) -> Reading {
+        let course = self.0.lock().unwrap();
+        let value = course.values.iter().rev().find(|(since, _)| *since <= at);
+        let answer = value.map_or(Answer::NoSeries, |(_, value)| Answer::Value(*value));
+        Reading { answer, warnings: Vec::new(), age: Age::Measured(Span::ZERO), covered_pods: None }
     }
 }
 
 impl Signals for Demand {
-    fn evaluate<'a>(&'a self, _: &'a str, _: &'a str, _: &'a Evaluation, _: Time) -> BoxFuture<'a, Reading> {
-        let value = *self.0.lock().unwrap();
-        let (answer, age) = (Answer::Value(value), Age::Measured(Span::ZERO));
-        Box::pin(async move { Reading { answer, warnings: Vec::new(), age, covered_pods: None } })
+    fn evaluate<'a>(&'a self, _: &'a str, _: &'a str, _: &'a Evaluation, at: Time) -> BoxFuture<'a, Reading> {
+        let reading = self.read(at);
+        Box::pin(async move { reading })
+    }
+
+    fn history<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: &'a Evaluation,
+        moments: Moments,
+    ) -> BoxFuture<'a, Result<Vec<Reading>, String>> {
+        let past = self.0.lock().unwrap().past;
+        let readings = match past {
+            Past::Told => Ok(moments.iter().map(|at| self.read(at)).collect()),
+            Past::Refused => Err("Prometheus server \"main\": it keeps nothing".to_owned()),
+        };
+        Box::pin(async move { readings })
     }
 }
 
@@ -65,13 +118,14 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
-        let start = "2026-03-01T12:00:00Z".parse().unwrap();
+        let start: jiff::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let server =
             ApiServer::new(Settings { clock: ServerClock::starting_at(start), ..Settings::default() });
         server.bind("operator", "system:serviceaccount:plimsoll:operator", role());
         server.add_namespace("shop");
         let plant = Plant::start(&server, PlantSettings::default()).unwrap();
-        Self { server, demand: Demand::default(), stop: CancellationToken::new(), _plant: plant }
+        let demand = Demand::new(Time::from_millis(start.as_millisecond()));
+        Self { server, demand, stop: CancellationToken::new(), _plant: plant }
     }
 
     fn install(&self) {
@@ -326,6 +380,61 @@ async fn a_restart_writes_nothing_by_itself_and_remembers_its_changes() {
     seconds(60).await;
     assert_eq!(bed.replicas(), 15);
     assert_eq!(bed.status()["lastChanges"].as_array().unwrap().last(), changes.as_array().unwrap().last());
+}
+
+/// Seconds from a fall of demand to the end of the scale-in that follows, with or without a restart in the middle of
+/// the window, and the most that was said of the past meanwhile.
+async fn scale_in_after(restart: bool, past: Past) -> (u64, String) {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(95.0);
+    bed.demand.tell_of_the_past(past);
+    let mut stop = CancellationToken::new();
+    let mut running = bed.begin_until(&stop);
+    seconds(1800).await;
+    assert_eq!(bed.replicas(), 10);
+    bed.demand.set(60.0);
+    seconds(200).await;
+    if restart {
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        stop = CancellationToken::new();
+        running = bed.begin_until(&stop);
+    }
+    let mut said = String::new();
+    for second in 200..3000 {
+        if bed.replicas() != 10 {
+            stop.cancel();
+            running.await.unwrap().unwrap();
+            let status = bed.status().to_string();
+            return (second, if status.contains("history") { status } else { said });
+        }
+        let status = bed.status().to_string();
+        if status.contains("history") {
+            said = status;
+        }
+        seconds(1).await;
+    }
+    panic!("nothing is removed: {}", bed.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_in_the_middle_of_a_window_delays_no_scale_in_while_the_past_is_told() {
+    let (without, said) = scale_in_after(false, Past::Told).await;
+    assert!((280..600).contains(&without) && said.is_empty(), "{without}: {said}");
+    let (told, said) = scale_in_after(true, Past::Told).await;
+    assert!(told.abs_diff(without) <= 15, "{told} s with a restart, {without} s without");
+    assert!(said.contains("history before the operator's start was read back to"), "{said}");
+    let (refused, said) = scale_in_after(true, Past::Refused).await;
+    assert!((500..545).contains(&refused), "{refused} s: one window after the restart");
+    assert!(
+        said.contains("HistoryUnknown")
+            && said.contains("history could not be read, so nothing is removed before"),
+        "{said}"
+    );
+    assert!(said.contains("it keeps nothing"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

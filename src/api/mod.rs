@@ -25,6 +25,6 @@ pub use metric::{
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, MetricStatus, PodCounts, ScalingPolicyStatus, StartUpStatus,
-    StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalingPolicyStatus,
+    StartUpStatus, StepStatus,
 };

@@ -56,6 +56,13 @@ pub struct ScalingPolicyStatus {
     /// Time from creation to Ready of this workload's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_up: Option<StartUpStatus>,
+    /// Time from the request to shut down until a pod of this workload is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainStatus>,
+    /// The changes of the last half hour after which the direction changed, the last eight of them, newest first.
+    /// Many of them are flapping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversals: Vec<Time>,
 }
 
 /// The workload's pods, counted.
@@ -179,5 +186,19 @@ pub struct StartUpStatus {
     /// 90th percentile in seconds.
     pub p90_seconds: u64,
     /// Starts measured.
+    pub samples: u32,
+}
+
+/// Time from the request to shut down until a pod is gone, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainStatus {
+    /// Median in seconds.
+    pub p50_seconds: u64,
+    /// 90th percentile in seconds.
+    pub p90_seconds: u64,
+    /// The longest in seconds, which connection ceilings reckon with.
+    pub longest_seconds: u64,
+    /// Drains measured.
     pub samples: u32,
 }

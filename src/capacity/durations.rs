@@ -19,6 +19,27 @@ pub struct Durations {
 }
 
 impl Durations {
+    /// Durations of which only the median, the 90th percentile, the longest and the number are left. What lies between
+    /// is taken to be as long as it may have been.
+    pub fn recalled(p50: Span, p90: Span, longest: Span, samples: u32) -> Self {
+        let kept = usize::try_from(samples).unwrap_or(CAPACITY).min(CAPACITY);
+        let (half, most) = (rank(kept, 50), rank(kept, 90));
+        let p90 = p90.max(p50);
+        let mut recalled = Self::default();
+        // Identities from the end of what there is: real ones are hashes of the same width.
+        for (position, id) in (1..=kept).zip((0..=u64::MAX).rev()) {
+            let duration = if position <= half {
+                p50
+            } else if position <= most {
+                p90
+            } else {
+                longest.max(p90)
+            };
+            recalled.learn(PodId(id), duration);
+        }
+        recalled
+    }
+
     /// Takes a pod's duration, unless it is known already.
     pub fn learn(&mut self, pod: PodId, duration: Span) {
         if self.samples.iter().any(|(known, _)| *known == pod) {
@@ -47,8 +68,7 @@ impl Durations {
 
     /// The smallest duration that at least `percent` of 100 durations do not exceed (nearest rank).
     pub fn quantile(&self, percent: usize) -> Option<Span> {
-        let rank = self.sorted.len().saturating_mul(percent).div_ceil(100).max(1);
-        self.sorted.get(rank - 1).copied()
+        self.sorted.get(rank(self.sorted.len(), percent).checked_sub(1)?).copied()
     }
 
     /// The shortest.
@@ -60,6 +80,11 @@ impl Durations {
     pub fn longest(&self) -> Option<Span> {
         self.sorted.last().copied()
     }
+}
+
+/// The nearest rank of a percentile, counted from 1.
+fn rank(length: usize, percent: usize) -> usize {
+    length.saturating_mul(percent).div_ceil(100).max(1)
 }
 
 #[cfg(test)]
@@ -80,5 +105,25 @@ mod tests {
         assert_eq!(durations.longest(), Some(Span::from_seconds(199)));
         assert_eq!(durations.quantile(50), Some(Span::from_seconds(167)));
         assert_eq!(durations.quantile(100), Some(Span::from_seconds(199)));
+    }
+
+    #[test]
+    fn what_is_recalled_has_the_same_quantiles_and_makes_way_for_what_is_new() {
+        let seconds = Span::from_seconds;
+        for (samples, kept) in [(0, 0), (1, 1), (2, 2), (5, 5), (9, 9), (64, 64), (1000, 64)] {
+            let recalled = Durations::recalled(seconds(3), seconds(7), seconds(40), samples);
+            assert_eq!(recalled.len(), kept);
+            if kept >= 10 {
+                assert_eq!(recalled.quantile(50), Some(seconds(3)));
+                assert_eq!(recalled.quantile(90), Some(seconds(7)));
+            }
+            if kept >= 2 {
+                assert!(recalled.longest() >= Some(seconds(7)), "{samples}");
+            }
+        }
+        let mut durations = Durations::recalled(seconds(3), seconds(7), seconds(40), 64);
+        assert_eq!(durations.longest(), Some(seconds(40)));
+        (0..64).for_each(|id| durations.learn(PodId(id), seconds(1)));
+        assert_eq!(durations.longest(), Some(seconds(1)));
     }
 }

@@ -124,6 +124,7 @@ mod tests {
             uid: Uid::of("u1"),
             object_uid: "u1".to_owned(),
             generation: 1,
+            edited: Time::default(),
             created: Time::default(),
             spec: Err("not needed".to_owned()),
             target: None,

@@ -24,6 +24,9 @@ pub struct PolicyRecord {
     pub generation: i64,
     /// When it was created; of two policies on one workload the older acts.
     pub created: Time,
+    /// When somebody last wrote anything of it but its status, as far as the API server tells; its creation at the
+    /// earliest.
+    pub edited: Time,
     /// What it asks for, or why that cannot be read.
     pub spec: Result<Arc<ScalingPolicySpec>, String>,
     /// What it points at, if it can be read.
@@ -65,6 +68,7 @@ impl PolicyRecord {
             object_uid,
             generation: metadata.generation.unwrap_or(0),
             created: metadata.creation_timestamp.as_ref().map_or_else(Time::default, |time| moment(time.0)),
+            edited: edited(metadata),
             spec: spec.map(Arc::new),
             target,
             overrides: overrides(metadata.annotations.as_ref()),
@@ -74,5 +78,39 @@ impl PolicyRecord {
     /// What it does with its decisions, if it can be read.
     pub fn mode(&self) -> Option<Mode> {
         self.spec.as_ref().ok().map(|spec| spec.mode)
+    }
+}
+
+fn edited(metadata: &ObjectMeta) -> Time {
+    let created = metadata.creation_timestamp.iter();
+    let managed = metadata.managed_fields.iter().flatten();
+    let written = managed.filter(|entry| entry.subresource.as_deref() != Some("status"));
+    let times = created.chain(written.filter_map(|entry| entry.time.as_ref()));
+    times.map(|time| moment(time.0)).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_stands_as_it_stands_since_its_last_edit_and_not_since_its_last_status() {
+        let metadata = |managed: serde_json::Value| -> ObjectMeta {
+            serde_json::from_value(
+                serde_json::json!({"creationTimestamp": "2026-01-01T10:00:00Z", "managedFields": managed}),
+            )
+            .unwrap()
+        };
+        let entry = |time: &str, subresource: &str| serde_json::json!({"manager": "any", "operation": "Update", "time": time, "subresource": subresource});
+        let edits =
+            serde_json::json!([entry("2026-01-01T11:00:00Z", ""), entry("2026-01-01T12:00:00Z", "status")]);
+        for (managed, expected) in [
+            (serde_json::json!([]), "2026-01-01T10:00:00Z"),
+            (edits, "2026-01-01T11:00:00Z"),
+            (serde_json::json!([entry("2025-01-01T11:00:00Z", "")]), "2026-01-01T10:00:00Z"),
+        ] {
+            assert_eq!(edited(&metadata(managed)), moment(expected.parse().unwrap()), "{expected}");
+        }
+        assert_eq!(edited(&ObjectMeta::default()), Time::default());
     }
 }

@@ -7,14 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 use super::identity::timestamp;
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, MetricStatus, PodCounts, ScalingPolicyStatus, StartUpStatus,
-    StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalingPolicyStatus,
+    StartUpStatus, StepStatus,
 };
-use crate::control::{CeilingReport, Condition, Decision, SignalReport, StartUp, Step, spelled};
+use crate::control::{CeilingReport, Condition, Decision, Drain, SignalReport, StartUp, Step, spelled};
 use crate::time::{Span, Time};
 
 /// Changes of the count that status remembers.
 pub const CHANGES: usize = 10;
+/// Reversals that status remembers: with so many the scale-in window is as wide as it gets.
+const REVERSALS: usize = 8;
 /// The longest message of a condition that Kubernetes takes, in bytes.
 const LONGEST_MESSAGE: usize = 32_768;
 /// The most that the steps of a decision may take, in bytes.
@@ -71,6 +73,14 @@ impl Report<'_> {
             }),
             last_changes: self.changes.iter().take(CHANGES).cloned().collect(),
             start_up: decision.start_up.map(start_up),
+            drain: decision.drain.map(drain),
+            reversals: decision
+                .reversals
+                .iter()
+                .rev()
+                .take(REVERSALS)
+                .map(|turn| meta::Time(timestamp(*turn)))
+                .collect(),
         }
     }
 }
@@ -153,6 +163,25 @@ fn start_up(start_up: StartUp) -> StartUpStatus {
         p50_seconds: start_up.p50.rounded_seconds(),
         p90_seconds: start_up.p90.rounded_seconds(),
         samples: start_up.samples,
+    }
+}
+
+fn drain(drain: Drain) -> DrainStatus {
+    DrainStatus {
+        p50_seconds: drain.p50.seconds_rounded_up(),
+        p90_seconds: drain.p90.seconds_rounded_up(),
+        longest_seconds: drain.longest.seconds_rounded_up(),
+        samples: drain.samples,
+    }
+}
+
+/// Drain times as a status tells them.
+pub fn drain_times(status: DrainStatus) -> Drain {
+    Drain {
+        p50: Span::from_seconds(status.p50_seconds),
+        p90: Span::from_seconds(status.p90_seconds),
+        longest: Span::from_seconds(status.longest_seconds),
+        samples: status.samples,
     }
 }
 

@@ -1,18 +1,20 @@
 //! The walk from signals to a count.
 
 use super::conditions;
-use super::decision::{Decision, StartUp, StepName};
+use super::decision::{Decision, Drain, StartUp, StepName};
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::limits::{Limits, limits, rollout_shape};
-use super::memory::{Asked, Memory};
+use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
+use super::overwritten::Contest;
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
-use crate::api::{FallbackBehavior, Mode, WarmUpSource};
+use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
+use crate::number::count_of;
 use crate::time::{Span, Time};
 
 /// A measured warm-up is never longer.
@@ -22,13 +24,13 @@ const START_UP_PATIENCE: u64 = 5;
 /// However fast its siblings start, a pod is given this long.
 const LEAST_PATIENCE: Span = Span::from_seconds(60);
 /// Evaluations may be missed this many times before the scale-in window starts anew.
-const MISSED_EVALUATIONS: u64 = 3;
+pub(super) const MISSED_EVALUATIONS: u64 = 3;
 /// The span in which reversals are counted.
-const FLAPPING_SPAN: Span = Span::from_seconds(1800);
+pub(super) const FLAPPING_SPAN: Span = Span::from_seconds(1800);
 /// So many reversals are flapping; each further one widens the scale-in window again.
 const FLAPPING_REVERSALS: u32 = 4;
 /// The scale-in window is never widened further.
-const WIDEST: u64 = 4;
+pub(super) const WIDEST: u64 = 4;
 
 /// Decides what count a workload should have, and explains it. Pure: the same arguments give the same result.
 ///
@@ -65,6 +67,8 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         ceilings: Vec::new(),
         counts: None,
         start_up: None,
+        drain: None,
+        reversals: Vec::new(),
         conditions: conditions::unseen(fault),
         wants_age: false,
     }
@@ -86,20 +90,23 @@ fn weigh(
         Compat::None => count(&workload.pods, spec, yardstick, now),
         Compat::Hpa => Counts { serving: spec, warm: spec, ..Counts::default() },
     };
-    let pending = pending_pods(&counts, yardstick, memory, now);
+    let missing = expire_missing(&mut counts, yardstick, memory, now);
+    let rollout = rollout(workload, memory, now);
     let mut limits = limits(policy, workload, &counts, memory);
     counts.reachable = reachable(policy, workload, &counts, memory);
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
-    let reversals = memory.changes.reversals(FLAPPING_SPAN, now);
-    let scale_down_window = widened(policy.scale_down.window, reversals, policy.compat);
+    let turns = memory.changes.turns(FLAPPING_SPAN, now);
+    let reversals = count_of(turns.len());
+    let widened = widened(policy.scale_down.window, reversals, policy.compat);
+    let scale_down_window = widened + policy.scale_down_delay();
     let ground = Ground {
         policy,
         counts: &counts,
         base,
         scale_down_window,
-        keep: policy.scale_down.window.times(WIDEST).max(policy.scale_up.window),
+        keep: kept(policy),
         lead_time: memory
             .known_start_up()
             .and_then(|known| known.quantile(90))
@@ -113,8 +120,11 @@ fn weigh(
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
-    let (steady, wants_age) = guard_scale_down(&ground, &demand, workload, pending, safe, &mut trail);
-    let wish = wish(policy, spec, base, steady, &demand, memory, now);
+    let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
+    let scene =
+        Scene { spec_replicas: spec, rollout, contest, history_awaited: memory.past == Past::Awaited };
+    let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
+    let wish = Wish { rollout, ..wish(policy, spec, base, steady, &demand, memory, now) };
     let orders = Orders::read(policy, observation, now);
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
@@ -126,6 +136,7 @@ fn weigh(
     let writes = orders.may_write() && outcome.replicas != spec;
     if writes {
         memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
+        memory.overwritten.ask(now);
     }
     let conditions = conditions::seen(&conditions::Seen {
         policy,
@@ -134,13 +145,19 @@ fn weigh(
         spec_replicas: spec,
         demand: &demand,
         stabilized,
+        unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
+        missing,
+        deadline: yardstick.deadline,
+        stalled: rollout == Rollout::Stalled,
+        contest,
+        unreadable: observation.overrides.unreadable.as_deref(),
     });
-    let start_up = start_up(memory);
-    report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, start_up)
+    let lasting = (start_up(memory), drain(memory), turns);
+    report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting)
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -155,7 +172,7 @@ fn report(
     counts: Counts,
     outcome: Outcome,
     conditions: Vec<super::decision::Condition>,
-    start_up: Option<StartUp>,
+    (start_up, drain, reversals): (Option<StartUp>, Option<Drain>, Vec<Time>),
 ) -> Decision {
     Decision {
         time: now,
@@ -173,9 +190,16 @@ fn report(
         ceilings: limits.reports,
         counts: Some(counts),
         start_up,
+        drain,
+        reversals,
         conditions,
         wants_age,
     }
+}
+
+/// How long past recommendations and needs are kept.
+pub(super) fn kept(policy: &Policy) -> Span {
+    (policy.scale_down.window.times(WIDEST) + policy.scale_down_delay()).max(policy.scale_up.window)
 }
 
 /// When pods count as warm, and when as failing.
@@ -192,15 +216,38 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
 }
 
-/// Pods that are still to come or to warm up. Pods that were asked for and never appear (a quota, a webhook) stop
-/// counting when a pod would be given up.
-fn pending_pods(counts: &Counts, yardstick: Yardstick, memory: &mut Memory, now: Time) -> u32 {
+/// Pods that were asked for and never appear (a quota, a webhook) stop counting as ordered when a pod would be given up:
+/// nothing waits for them, and they take no room of those that warm up. Tells how many.
+fn expire_missing(counts: &mut Counts, yardstick: Yardstick, memory: &mut Memory, now: Time) -> u32 {
     if counts.missing == 0 {
         memory.missing_since = None;
-        return counts.ordered;
+        return 0;
     }
     let since = *memory.missing_since.get_or_insert(now);
-    if now.since(since) >= yardstick.deadline { counts.ordered - counts.missing } else { counts.ordered }
+    if now.since(since) < yardstick.deadline {
+        return 0;
+    }
+    counts.ordered = counts.ordered.saturating_sub(counts.missing);
+    counts.missing
+}
+
+/// The rollout under way. Where no pod has come, turned Ready or begun to go for as long as a pod may take to start and
+/// to go, it makes no progress and counts as stalled, also where its controller never says so.
+fn rollout(workload: &Workload, memory: &mut Memory, now: Time) -> Rollout {
+    if workload.rollout != Rollout::Progressing {
+        memory.rollout_since = None;
+        return workload.rollout;
+    }
+    let since = *memory.rollout_since.get_or_insert(now);
+    let signs = workload.pods.iter().flat_map(|pod| {
+        [Some(pod.created), pod.ready_since, pod.terminating_since]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at <= now)
+    });
+    let progress = signs.max().unwrap_or(since).max(since);
+    let patience = workload.progress_deadline + workload.termination_grace;
+    if now.since(progress) < patience { Rollout::Progressing } else { Rollout::Stalled }
 }
 
 /// The most pods that can hold connections at one moment.
@@ -257,6 +304,16 @@ fn stabilize(ground: &Ground<'_>, demand: &Demand, memory: &mut Memory, trail: &
         let window = ground.scale_down_window;
         (Reason::ScaleDownStabilized, format!("the highest recommendation of the last {window} was {most}"))
     };
+    let window = ground.scale_down_window;
+    let (reason, message) = if wanted >= base {
+        (reason, message)
+    } else if let Some(unknown) = memory.unknown_past(window, now) {
+        (Reason::HistoryUnknown, format!("{message}; {unknown}"))
+    } else if let Some(known) = memory.known_past(window, now) {
+        (reason, format!("{message}; {known}"))
+    } else {
+        (reason, message)
+    };
     trail.note(StepName::Stabilization, wanted, stabilized, reason, message);
     stabilized
 }
@@ -278,17 +335,24 @@ fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut
     after
 }
 
+/// What a scale-in heeds beside demand and pods.
+struct Scene {
+    spec_replicas: u32,
+    rollout: Rollout,
+    contest: Option<Contest>,
+    history_awaited: bool,
+}
+
 /// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
 /// is missing.
 fn guard_scale_down(
     ground: &Ground<'_>,
     demand: &Demand,
-    workload: &Workload,
-    pending: u32,
+    scene: &Scene,
     stabilized: u32,
     trail: &mut Trail,
 ) -> (u32, bool) {
-    let (policy, base) = (ground.policy, ground.base);
+    let (policy, base, pending) = (ground.policy, ground.base, ground.counts.ordered);
     if stabilized >= base || policy.compat == Compat::Hpa {
         return (stabilized, false);
     }
@@ -301,7 +365,7 @@ fn guard_scale_down(
         })
         // A rollout explains the pods that are still to come.
         .or_else(|| {
-            (workload.rollout == Rollout::Progressing).then(|| {
+            (scene.rollout == Rollout::Progressing).then(|| {
                 (Reason::RolloutInProgress, "nothing is removed while a rollout is under way".to_owned())
             })
         })
@@ -317,7 +381,27 @@ fn guard_scale_down(
                 .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
         })
         .or_else(|| {
-            (!demand.ages_proven).then(|| {
+            scene.contest.map(|contest| {
+                let until = super::moment(contest.until);
+                let message = format!(
+                    "somebody else sets the count to {} again and again: nothing is removed before {until}",
+                    contest.theirs
+                );
+                (Reason::ReplicasOverwritten, message)
+            })
+        })
+        .or_else(|| {
+            scene.history_awaited.then(|| {
+                let message = "nothing is removed before the history of the signals is read";
+                (Reason::HistoryPending, message.to_owned())
+            })
+        })
+        .or_else(|| {
+            // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
+            // each time that it is asked.
+            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
+            let falls = floored < scene.spec_replicas && policy.scale_down.select != SelectPolicy::Disabled;
+            (falls && !demand.ages_proven).then(|| {
                 (
                     Reason::AgeUnconfirmed,
                     "nothing is removed before the data's age is measured anew".to_owned(),
@@ -354,6 +438,7 @@ fn wish(
             .map(|fallback| fallback.replicas),
         without_signal: without,
         scale_up_paused: policy.scale_up_paused && policy.mode != Mode::Frozen,
+        rollout: Rollout::Settled,
     }
 }
 
@@ -362,5 +447,14 @@ fn start_up(memory: &Memory) -> Option<StartUp> {
         p50: memory.start_up.quantile(50)?,
         p90: memory.start_up.quantile(90)?,
         samples: memory.start_up.len(),
+    })
+}
+
+fn drain(memory: &Memory) -> Option<Drain> {
+    Some(Drain {
+        p50: memory.drain.quantile(50)?,
+        p90: memory.drain.quantile(90)?,
+        longest: memory.drain.longest()?,
+        samples: memory.drain.len(),
     })
 }

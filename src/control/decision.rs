@@ -44,6 +44,12 @@ pub struct Decision {
     pub counts: Option<Counts>,
     /// Time from creation to Ready, as measured.
     pub start_up: Option<StartUp>,
+    /// Time from the request to shut down until a pod is gone, as measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+    /// The changes of the last half hour after which the direction changed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversals: Vec<Time>,
     /// What status shows as conditions, sorted by type.
     pub conditions: Vec<Condition>,
     /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
@@ -195,8 +201,14 @@ pub enum ConditionType {
     BudgetInfeasible,
     /// The count changes direction too often.
     Flapping,
+    /// Pods do not become Ready in time, or do not appear; they are not waited for.
+    PodsFailing,
     /// Everything is in order: readable, measured and free to act.
     Ready,
+    /// Somebody else sets the count again and again.
+    ReplicasOverwritten,
+    /// A rollout makes no progress; it is not waited for.
+    RolloutStalled,
     /// Whether signals drive the count.
     ScalingActive,
     /// Whether a limit holds the count.
@@ -241,5 +253,19 @@ pub struct StartUp {
     /// 90th percentile.
     pub p90: Span,
     /// Starts measured.
+    pub samples: u32,
+}
+
+/// Time from the request to shut down until a pod is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Median.
+    pub p50: Span,
+    /// 90th percentile.
+    pub p90: Span,
+    /// The longest, which ceilings reckon with.
+    pub longest: Span,
+    /// Drains measured.
     pub samples: u32,
 }

@@ -1,6 +1,10 @@
 //! What `decide` remembers from one evaluation to the next.
 
+use super::decide::MISSED_EVALUATIONS;
+use super::decision::Drain;
+use super::moment;
 use super::observation::Workload;
+use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
 use super::window::{Extreme, Window};
@@ -37,10 +41,37 @@ pub struct Memory {
     pub(super) asked: Option<Asked>,
     /// Since when pods that were asked for have been missing.
     pub(super) missing_since: Option<Time>,
+    /// Since when a rollout has been under way.
+    pub(super) rollout_since: Option<Time>,
+    /// The count as it was seen last, or asked for.
+    pub(super) expected: Option<u32>,
+    /// Counts set by others.
+    pub(super) overwritten: Overwritten,
     /// Time from creation to Ready.
     pub(super) start_up: Durations,
     /// Time from the request to shut down until a pod was gone.
     pub(super) drain: Durations,
+    /// What is known of the time before.
+    pub(super) past: Past,
+}
+
+/// What is known of the time before a memory began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Past {
+    /// There is none to know of.
+    #[default]
+    None,
+    /// It was asked for.
+    Awaited,
+    /// It was decided on once more.
+    Known {
+        /// Since when every recommendation is known.
+        since: Time,
+        /// When the memory began by itself.
+        began: Time,
+    },
+    /// It stays unknown, for this reason.
+    Refused(String),
 }
 
 /// What is remembered of one signal.
@@ -91,8 +122,12 @@ impl Default for Memory {
             changes: Changes::default(),
             asked: None,
             missing_since: None,
+            rollout_since: None,
+            expected: None,
+            overwritten: Overwritten::default(),
             start_up: Durations::default(),
             drain: Durations::default(),
+            past: Past::None,
         }
     }
 }
@@ -118,8 +153,50 @@ impl Memory {
         self.changes.record(from, to, time);
     }
 
+    /// A memory that knows of changes, before those it recalls, after which the direction changed.
+    pub fn recall_reversals(&mut self, turns: &[Time]) {
+        self.changes.recall_turns(turns);
+    }
+
+    /// A memory that knows how long pods took to go before it began, for example from status after a restart.
+    pub fn recall_drain(&mut self, drain: Drain) {
+        self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
+    }
+
+    /// Why a scale-in still waits for the time before this memory to pass out of the scale-in `window`, if it does.
+    pub(super) fn unknown_past(&self, window: Span, now: Time) -> Option<String> {
+        let open = |since: &Time| now.since(*since) < window;
+        match &self.past {
+            Past::None | Past::Awaited => None,
+            Past::Known { since, .. } => Some(*since).filter(open).map(|since| {
+                let (since, until) = (moment(since), moment(since + window));
+                format!("history is known from {since} on only, so nothing is removed before {until}")
+            }),
+            Past::Refused(why) => self.born.filter(open).map(|born| {
+                let until = moment(born + window);
+                format!("history could not be read, so nothing is removed before {until}: {why}")
+            }),
+        }
+    }
+
+    /// How far history was read back, while the scale-in `window` needs it.
+    pub(super) fn known_past(&self, window: Span, now: Time) -> Option<String> {
+        match &self.past {
+            Past::Known { since, began } if now.since(*began) < window => {
+                Some(format!("history before the operator's start was read back to {}", moment(*since)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes note that the count asked for last was accepted; another one seen next was set by somebody else.
+    pub fn note_written(&mut self) {
+        self.expected = self.asked.map(|asked| asked.to).or(self.expected);
+    }
+
     /// Takes note of the time, and of a change that has landed.
     pub(super) fn begin(&mut self, policy: &Policy, spec_replicas: u32, now: Time) {
+        self.follow_the_clock(policy.polling_interval, now);
         if self.born.is_none() {
             self.born = Some(now);
             self.last_fresh = Some(now);
@@ -130,6 +207,12 @@ impl Memory {
                 *memory = SignalMemory { name: signal.name.clone(), ..SignalMemory::default() };
             }
         }
+        let ours = self.asked.map(|asked| asked.to).into_iter().chain(self.expected);
+        let others = self.expected.is_some_and(|expected| expected > 0) && spec_replicas > 0;
+        if others && ours.into_iter().all(|ours| ours != spec_replicas) {
+            self.overwritten.see(spec_replicas, now);
+        }
+        self.expected = Some(spec_replicas);
         if let Some(asked) = self.asked
             && asked.to == spec_replicas
         {
@@ -147,6 +230,28 @@ impl Memory {
             }
             self.asked = None;
         }
+    }
+
+    /// A clock that jumped must not make what was noted before it look like what it is not.
+    fn follow_the_clock(&mut self, polling_interval: Span, now: Time) {
+        if let Some(last) = self.last_evaluation {
+            if now + polling_interval < last {
+                // Notes from the future would hold everything until the clock is there again. What was measured stays
+                // true; the rest is forgotten, as in a restart.
+                *self = Self {
+                    changes: std::mem::take(&mut self.changes),
+                    asked: self.asked.map(|asked| Asked { at: now, ..asked }),
+                    start_up: std::mem::take(&mut self.start_up),
+                    drain: std::mem::take(&mut self.drain),
+                    ..Self::default()
+                };
+            } else if now.since(last) > polling_interval.times(MISSED_EVALUATIONS) {
+                // Nobody looked in between, so nobody knows that there was no data.
+                let unseen = now.since(last).minus(polling_interval);
+                self.last_fresh = self.last_fresh.map(|fresh| (fresh + unseen).min(now));
+            }
+        }
+        self.changes.not_after(now);
     }
 
     /// Learns start-up and drain times from pods that became Ready, or went, since the last evaluation.

@@ -5,10 +5,12 @@ mod conditions;
 mod decide;
 mod decision;
 mod demand;
+mod history;
 mod limits;
 mod memory;
 mod net;
 mod observation;
+mod overwritten;
 mod policy;
 mod rate;
 mod reason;
@@ -18,9 +20,10 @@ mod window;
 
 pub use decide::decide;
 pub use decision::{
-    CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Limit, SignalReport, StartUp, Step,
-    StepName,
+    CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Drain, Limit, SignalReport, StartUp,
+    Step, StepName,
 };
+pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
     CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Rival, Rollout, Target,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::policy::{Rate, Rules};
 use crate::api::{PolicyKind, SelectPolicy};
-use crate::number::{MAX_COUNT, ceil_count, floor_count, from_count, saturate};
+use crate::number::{MAX_COUNT, ceil_count, count_of, floor_count, from_count, saturate};
 use crate::time::{Span, Time};
 
 /// The longest period a rate policy may have; older changes are forgotten.
@@ -16,6 +16,8 @@ pub(super) struct Changes {
     /// Newest last.
     added: VecDeque<(Time, u32)>,
     removed: VecDeque<(Time, u32)>,
+    /// Changes after which the direction changed, older than all the others.
+    turns: Vec<Time>,
 }
 
 impl Changes {
@@ -30,6 +32,13 @@ impl Changes {
             self.added.push_back((time, to - from));
         } else if to < from {
             self.removed.push_back((time, from - to));
+        }
+    }
+
+    /// Takes changes that a wrong clock dated in the future as made just now.
+    pub(super) fn not_after(&mut self, now: Time) {
+        for (at, _) in self.added.iter_mut().chain(&mut self.removed) {
+            *at = (*at).min(now);
         }
     }
 
@@ -53,26 +62,37 @@ impl Changes {
         }
     }
 
+    /// Recalls, after the changes that are known, changes before them after which the direction changed.
+    pub(super) fn recall_turns(&mut self, turns: &[Time]) {
+        let oldest = self.added.front().into_iter().chain(self.removed.front()).map(|(at, _)| *at).min();
+        self.turns =
+            turns.iter().copied().filter(|turn| oldest.is_none_or(|oldest| *turn < oldest)).collect();
+    }
+
+    /// The changes of the last `span` after which the direction changed, oldest first.
+    pub(super) fn turns(&self, span: Span, now: Time) -> Vec<Time> {
+        let since = now - span;
+        let mut turns = self.turns.clone();
+        let (mut ups, mut downs) = (self.added.iter().peekable(), self.removed.iter().peekable());
+        let mut last: Option<(Time, bool)> = None;
+        loop {
+            let up = match (ups.peek(), downs.peek()) {
+                (Some(up), Some(down)) => up.0 <= down.0,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            let Some((at, _)) = (if up { ups.next() } else { downs.next() }) else { break };
+            turns.extend(last.filter(|(_, was_up)| *was_up != up).map(|(turn, _)| turn));
+            last = Some((*at, up));
+        }
+        turns.retain(|turn| *turn > since);
+        turns
+    }
+
     /// How often the direction changed in the last `span`.
     pub(super) fn reversals(&self, span: Span, now: Time) -> u32 {
-        let since = now - span;
-        let ups = self.added.iter().filter(|(at, _)| *at > since).map(|(at, _)| (*at, true));
-        let downs = self.removed.iter().filter(|(at, _)| *at > since).map(|(at, _)| (*at, false));
-        let (mut ups, mut downs) = (ups.peekable(), downs.peekable());
-        let (mut last, mut reversals) = (None, 0);
-        loop {
-            let next = match (ups.peek(), downs.peek()) {
-                (Some(up), Some(down)) if up.0 <= down.0 => ups.next(),
-                (Some(_), None) => ups.next(),
-                (_, Some(_)) => downs.next(),
-                (None, None) => return reversals,
-            };
-            let direction = next.map(|(_, direction)| direction);
-            if last.is_some() && last != direction {
-                reversals += 1;
-            }
-            last = direction;
-        }
+        count_of(self.turns(span, now).len())
     }
 
     /// The count at the start of the period that ends now, as far as our own changes tell.
@@ -185,5 +205,26 @@ mod tests {
         assert_eq!(changes.reversals(Span::from_seconds(100), now), 3);
         assert_eq!(changes.reversals(Span::from_seconds(35), now), 1);
         assert_eq!(changes.reversals(Span::ZERO, now), 0);
+    }
+
+    #[test]
+    fn reversals_are_recalled_beside_fewer_changes_than_were_made() {
+        let made: Vec<_> = (0..40).map(|at| (at * 40, 10, if at % 3 == 0 { 5 } else { 15 })).collect();
+        let mut whole = Changes::default();
+        for (at, from, to) in &made {
+            whole.record(*from, *to, Time::from_seconds(*at));
+        }
+        for known in [0, 1, 5, 10, 40] {
+            let mut recalled = Changes::default();
+            for (at, from, to) in made.iter().skip(40 - known) {
+                recalled.record(*from, *to, Time::from_seconds(*at));
+            }
+            let now = Time::from_seconds(1600);
+            recalled.recall_turns(&whole.turns(LONGEST_PERIOD, now));
+            for later in 0..200 {
+                let now = now + Span::from_seconds(later * 10);
+                assert_eq!(recalled.turns(LONGEST_PERIOD, now), whole.turns(LONGEST_PERIOD, now), "{later}");
+            }
+        }
     }
 }

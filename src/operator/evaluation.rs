@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::record::{RECORD_VERSION, Recalled, Record};
+use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
 use super::task::PolicyTask;
-use crate::api::{ChangeStatus, Coverage, ScalingPolicySpec};
+use crate::api::{ChangeStatus, Coverage, Metric, ScalingPolicySpec};
 use crate::cluster::{ApiErrorKind, PolicyRecord, View, moment};
-use crate::control::{Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
+use crate::control::{Change, Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
 use crate::prometheus::Evaluation;
 use crate::signal::Reading;
 use crate::time::{Span, Time};
@@ -24,6 +24,23 @@ pub(super) struct Evaluated {
     pub policy: Arc<Policy>,
     pub decision: Decision,
     pub acted: Acted,
+}
+
+/// What is asked for each metric of a policy.
+pub(super) fn questions(
+    spec: &ScalingPolicySpec,
+    ask_age: bool,
+    newer_than: Option<Time>,
+) -> Vec<Evaluation> {
+    let question = |metric: &Metric| Evaluation {
+        query: metric.prometheus.query.clone(),
+        freshness_query: metric.freshness.query.clone(),
+        max_age: Span::from_seconds(metric.freshness.max_age_seconds.into()),
+        coverage: metric.coverage == Coverage::PerPod,
+        ask_age,
+        newer_than,
+    };
+    spec.metrics.iter().map(question).collect()
 }
 
 impl PolicyTask {
@@ -58,14 +75,16 @@ impl PolicyTask {
         again
     }
 
-    fn compiled(&mut self, record: &PolicyRecord) -> Result<Arc<Policy>, String> {
+    pub(super) fn compiled(&mut self, record: &PolicyRecord) -> Result<Arc<Policy>, String> {
         if let Some((generation, compiled)) = &self.state.compiled
             && *generation == record.generation
         {
             return compiled.clone();
         }
         let compiled = match &record.spec {
-            Ok(spec) => Policy::compile(spec).map(Arc::new).map_err(|error| error.to_string()),
+            Ok(spec) => Policy::compile(spec)
+                .map(|policy| Arc::new(Policy { seed: record.uid.0, ..policy }))
+                .map_err(|error| error.to_string()),
             Err(fault) => Err(fault.clone()),
         };
         self.state.compiled = Some((record.generation, compiled.clone()));
@@ -77,18 +96,7 @@ impl PolicyTask {
         let ask_age = self.state.wants_age || self.state.evaluations.is_multiple_of(AGE_EVERY);
         self.state.evaluations += 1;
         let newer_than = self.state.asked.replace(now);
-        let questions: Vec<_> = spec
-            .metrics
-            .iter()
-            .map(|metric| Evaluation {
-                query: metric.prometheus.query.clone(),
-                freshness_query: metric.freshness.query.clone(),
-                max_age: Span::from_seconds(metric.freshness.max_age_seconds.into()),
-                coverage: metric.coverage == Coverage::PerPod,
-                ask_age,
-                newer_than,
-            })
-            .collect();
+        let questions = questions(spec, ask_age, newer_than);
         let signals = &self.context.signals;
         let namespace = &record.key.namespace;
         let answers = spec.metrics.iter().zip(&questions);
@@ -125,7 +133,10 @@ impl PolicyTask {
             let view = self.view(record, spec, live).await;
             observation.target = view.target;
             let now = self.context.clock.now();
-            let (decision, memory) =
+            if let Target::Seen(workload) = &observation.target {
+                self.recollect(record, policy, workload, now);
+            }
+            let (decision, mut memory) =
                 (self.context.decide)(policy, &observation, self.state.memory.clone(), now);
             let acted = self.act(record, spec, &decision, view.resource_version.as_deref()).await;
             if attempt < ATTEMPTS
@@ -133,7 +144,12 @@ impl PolicyTask {
             {
                 continue;
             }
-            self.record_decision(record, spec, &observation, &decision, now);
+            let written = matches!(acted, Acted::Rescaled { .. });
+            if written {
+                memory.note_written();
+            }
+            self.record_decision(record, spec, &observation, &decision, written, now);
+            self.state.live_through(&observation, now, &decision.steps);
             self.state.memory = memory;
             self.state.first = false;
             self.state.departures = view.departures;
@@ -180,29 +196,33 @@ impl PolicyTask {
     }
 
     fn record_decision(
-        &self,
+        &mut self,
         record: &PolicyRecord,
         spec: &ScalingPolicySpec,
         observation: &Observation,
         decision: &Decision,
+        written: bool,
         now: Time,
     ) {
+        let recollection = self.state.recollection.take();
         let Some(recorder) = &self.context.recorder else { return };
-        let recalled = |change: &ChangeStatus| Recalled {
-            time: moment(change.time.0),
-            from: change.from,
-            to: change.to,
-        };
+        let recalled =
+            |change: &ChangeStatus| Change { time: moment(change.time.0), from: change.from, to: change.to };
         let recalled = self.state.changes.iter().rev().filter(|_| self.state.first).map(recalled).collect();
         let line = Record {
             version: RECORD_VERSION,
             policy: record.key.to_string(),
             first: self.state.first,
             recalled,
+            reversals: if self.state.first { self.state.recalled_reversals.clone() } else { Vec::new() },
+            drain: self.state.recalled_drain.filter(|_| self.state.first),
+            recollection,
             now,
             spec: spec.clone(),
             observation: observation.clone(),
             decision: decision.clone(),
+            seed: record.uid.0,
+            written,
         };
         if !recorder.record(&record.key, &line) {
             self.context.metrics.unrecorded();

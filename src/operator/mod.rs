@@ -2,6 +2,7 @@
 
 mod clock;
 mod evaluation;
+mod history;
 mod leader;
 mod notices;
 mod options;
@@ -18,9 +19,9 @@ mod loop_tests;
 #[cfg(test)]
 mod testing;
 
-pub use clock::Clock;
+pub use clock::{Clock, ClockError};
 pub use leader::Election;
 pub use options::Options;
-pub use record::{RECORD_VERSION, Recalled, Record, Recorder};
+pub use record::{RECORD_VERSION, Record, Recorder};
 pub use run::{RunError, run};
 pub use signals::Signals;

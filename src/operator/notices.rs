@@ -86,7 +86,12 @@ fn passing(condition: &Condition) -> bool {
 
 fn good(condition: &Condition) -> bool {
     let wanted = match condition.type_.as_str() {
-        "ScalingLimited" | "BudgetInfeasible" | "Flapping" => "False",
+        "ScalingLimited"
+        | "BudgetInfeasible"
+        | "Flapping"
+        | "PodsFailing"
+        | "ReplicasOverwritten"
+        | "RolloutStalled" => "False",
         _ => "True",
     };
     condition.status == wanted
@@ -111,7 +116,9 @@ impl Budget {
 
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
-        let since = *self.since.get_or_insert(now);
+        // A clock that was set back must not keep events waiting until it is there again.
+        let since = self.since.filter(|since| *since <= now).unwrap_or(now);
+        self.since = Some(since);
         let earned = now.since(since).millis().div_euclid(Self::REFILL.millis());
         if earned > 0 {
             self.left = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.left).min(Self::BURST);
@@ -198,6 +205,20 @@ mod tests {
                 &[ACTIVE, READY],
                 &[ACTIVE, "Ready False RivalAutoscaler"],
                 &["RivalAutoscaler!"],
+            ),
+            (
+                "somebody else sets the count",
+                &[READY],
+                &["ReplicasOverwritten True ReplicasOverwritten", READY],
+                &["ReplicasOverwritten!"],
+            ),
+            ("pods fail", &[READY], &["PodsFailing True PodsNotReady", READY], &["PodsNotReady!"]),
+            ("a rollout stalls", &[READY], &["RolloutStalled True RolloutStalled"], &["RolloutStalled!"]),
+            (
+                "an annotation is misspelt",
+                &[READY],
+                &["Ready False UnreadableAnnotation"],
+                &["UnreadableAnnotation!"],
             ),
             (
                 "it flaps",

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyKey;
-use crate::control::{Decision, Observation};
+use crate::control::{Change, Decision, Drain, Observation, Recollection};
 use crate::time::Time;
 
 /// The format's version; a reader refuses others.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
 
 /// A file is put aside when it has grown to this size, in bytes; the one put aside before goes.
 const LARGEST_FILE: u64 = 32 << 20;
@@ -36,7 +36,16 @@ pub struct Record {
     pub first: bool,
     /// Changes of the count known from before, oldest first; only with `first`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recalled: Vec<Recalled>,
+    pub recalled: Vec<Change>,
+    /// Reversals known from before, oldest first; only with `first`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversals: Vec<Time>,
+    /// Drain times known from before; only with `first`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+    /// What became, before this evaluation, of the question about the time before the operator began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recollection: Option<Recollection>,
     /// When it was decided.
     pub now: Time,
     /// What the policy asked for.
@@ -45,18 +54,10 @@ pub struct Record {
     pub observation: Observation,
     /// What was decided.
     pub decision: Decision,
-}
-
-/// A change of the count known from before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Recalled {
-    /// When it was written.
-    pub time: Time,
-    /// Replicas before.
-    pub from: u32,
-    /// Replicas after.
-    pub to: u32,
+    /// What tells the policy from others.
+    pub seed: u64,
+    /// A count was written, and accepted.
+    pub written: bool,
 }
 
 /// Where records are handed in; never waits.
@@ -197,10 +198,15 @@ mod tests {
                 policy: key().to_string(),
                 first: at == 0,
                 recalled: Vec::new(),
+                reversals: Vec::new(),
+                drain: None,
+                recollection: None,
                 now,
                 spec: spec(),
                 observation,
                 decision: decision.clone(),
+                seed: 0,
+                written: false,
             };
             assert!(recorder.record(&key(), &record));
             expected.push(decision);

@@ -10,15 +10,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::history::Recall;
 use super::notices::Budget;
 use super::record::Recorder;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
-    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, moment,
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times, moment,
 };
-use crate::control::{Decision, Memory, Observation, Policy};
+use crate::control::{Decision, Drain, Memory, Observation, Policy, Recollection};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -74,6 +75,14 @@ pub(super) struct PolicyTask {
 /// What is remembered from one evaluation to the next.
 pub(super) struct State {
     pub memory: Memory,
+    /// What was asked about the time before, until it is answered.
+    pub recall: Option<Recall>,
+    /// What became of that since the last evaluation.
+    pub recollection: Option<Recollection>,
+    /// Reversals known from before, oldest first.
+    pub recalled_reversals: Vec<Time>,
+    /// Drain times known from before.
+    pub recalled_drain: Option<Drain>,
     /// Nothing has been decided yet.
     pub first: bool,
     /// The policy of a generation, as compiled.
@@ -107,8 +116,19 @@ impl PolicyTask {
         for change in changes.iter().rev() {
             memory.recall_change(change.from, change.to, moment(change.time.0));
         }
+        let reversals = status.iter().flat_map(|status| &status.reversals);
+        let recalled_reversals: Vec<_> = reversals.rev().map(|turn| moment(turn.0)).collect();
+        memory.recall_reversals(&recalled_reversals);
+        let recalled_drain = status.as_ref().and_then(|status| status.drain).map(drain_times);
+        if let Some(drain) = recalled_drain {
+            memory.recall_drain(drain);
+        }
         let state = State {
             memory,
+            recall: None,
+            recollection: None,
+            recalled_reversals,
+            recalled_drain,
             first: true,
             compiled: None,
             evaluations: 0,
@@ -131,11 +151,20 @@ impl PolicyTask {
             (Begin::OnGrid, Some(record)) => self.schedule.first(interval(&record), now),
             _ => now + MOMENT,
         };
+        if let Some(record) = self.record() {
+            self.ask_history(&record);
+        }
         loop {
             tokio::select! {
                 () = self.gone.cancelled() => return,
                 () = sleep_until(due) => {}
                 () = self.edited.notified() => due = Instant::now(),
+                waited_for = history(&mut self.state.recall) => {
+                    if !waited_for {
+                        continue;
+                    }
+                    due = Instant::now();
+                }
             }
             let Some(record) = self.record() else { return };
             let started = Instant::now();
@@ -151,6 +180,17 @@ impl PolicyTask {
     /// The policy as it is now; none if it went.
     fn record(&self) -> Option<Arc<PolicyRecord>> {
         self.context.index.policy(&self.key).filter(|record| record.uid == self.uid)
+    }
+}
+
+/// Waits until the history is there, and tells whether a scale-in waits for it.
+async fn history(recall: &mut Option<Recall>) -> bool {
+    match recall {
+        Some(recall) => {
+            recall.arrives().await;
+            recall.waited_for
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::control::{
     Condition, ConditionStatus, ConditionType, Decision, Memory, Observation, Policy, Reason, Target,
 };
 use crate::prometheus::Evaluation;
-use crate::signal::{Age, Answer as SignalAnswer, Reading};
+use crate::signal::{Age, Answer as SignalAnswer, Moments, Reading};
 use crate::telemetry::{Health, Metrics};
 use crate::time::{Span, Time};
 
@@ -70,6 +70,16 @@ impl Signals for Told {
             Reading { answer, warnings: Vec::new(), age: Age::Measured(Span::ZERO), covered_pods: None }
         })
     }
+
+    fn history<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: &'a Evaluation,
+        _: Moments,
+    ) -> BoxFuture<'a, Result<Vec<Reading>, String>> {
+        Box::pin(async { Err("only the present is told".to_owned()) })
+    }
 }
 
 /// Wants what the first signal says; remembers every call as a change.
@@ -82,7 +92,9 @@ pub(super) fn follow(
     let SignalAnswer::Value(value) = observation.readings[0].answer else { panic!("a value was told") };
     assert!((value - DEFECT).abs() > 0.5, "a defect in what decides");
     let wanted = crate::number::floor_count(value);
-    let memory_was = if memory == Memory::default() { "an empty memory" } else { "a memory" };
+    let mut empty = Memory::default();
+    empty.without_history("only the present is told");
+    let memory_was = if memory == empty { "an empty memory" } else { "a memory" };
     memory.recall_change(0, wanted, now);
     let from = match &observation.target {
         Target::Seen(workload) => Some(workload.spec_replicas),
@@ -110,6 +122,8 @@ pub(super) fn follow(
         ceilings: Vec::new(),
         counts: None,
         start_up: None,
+        drain: None,
+        reversals: Vec::new(),
         conditions: vec![good(ConditionType::AbleToScale), good(ConditionType::Ready)],
         wants_age: false,
     };

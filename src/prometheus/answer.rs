@@ -9,6 +9,10 @@ use super::failure::{FailureKind, presentable};
 use super::promql::{RETURNS_A_RANGE, RETURNS_A_STRING};
 use crate::signal::Answer;
 
+mod range;
+
+pub(super) use range::AnsweredRange;
+
 /// The most warnings kept of one answer; one more line counts the rest.
 const MAX_WARNINGS: usize = 10;
 /// The longest sentence of a server that is kept, in characters.
@@ -41,6 +45,32 @@ pub enum Undecoded {
     },
 }
 
+/// What the body of an answer is read as.
+pub(super) trait Decoded: Sized {
+    /// Decodes a body, whatever its HTTP status.
+    fn decode(body: &[u8]) -> Result<Self, Undecoded>;
+
+    /// Adds a warning to those of the server.
+    fn warn(&mut self, warning: String);
+
+    /// What the query's author may want to know.
+    fn infos(&self) -> &[String];
+}
+
+impl Decoded for Answered {
+    fn decode(body: &[u8]) -> Result<Self, Undecoded> {
+        decode(body)
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    fn infos(&self) -> &[String] {
+        &self.infos
+    }
+}
+
 /// Decodes the body of an answer, whatever its HTTP status.
 pub fn decode(body: &[u8]) -> Result<Answered, Undecoded> {
     if body.trim_ascii_start().first() != Some(&b'{') {
@@ -57,13 +87,18 @@ pub fn decode(body: &[u8]) -> Result<Answered, Undecoded> {
         }
     }
     let answer = envelope.data.unwrap_or_default().answer()?;
-    let warnings = envelope.warnings.unwrap_or_default();
-    let infos = envelope.infos.unwrap_or_default();
-    let infos = [warnings.infos, infos.warnings, infos.infos].map(Lines::into_vec).concat();
-    Ok(Answered { answer, warnings: warnings.warnings.into_vec(), infos })
+    let (warnings, infos) = told_apart(envelope.warnings, envelope.infos);
+    Ok(Answered { answer, warnings, infos })
 }
 
-fn server_error(envelope: &Envelope) -> Undecoded {
+/// What makes an answer doubtful, and what does not.
+fn told_apart(warnings: Option<Notes>, infos: Option<Notes>) -> (Vec<String>, Vec<String>) {
+    let (warnings, infos) = (warnings.unwrap_or_default(), infos.unwrap_or_default());
+    let informing = [warnings.infos, infos.warnings, infos.infos].map(Lines::into_vec).concat();
+    (warnings.warnings.into_vec(), informing)
+}
+
+fn server_error<D>(envelope: &Envelope<D>) -> Undecoded {
     let words = presentable(envelope.error.as_deref().unwrap_or("it gave no reason"), LONGEST_WORDS);
     let (kind, words) = match envelope.error_type.as_deref() {
         // VictoriaMetrics puts the HTTP status where Prometheus has a word.
@@ -87,9 +122,9 @@ fn server_error(envelope: &Envelope) -> Undecoded {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<D = Data> {
     status: String,
-    data: Option<Data>,
+    data: Option<D>,
     #[serde(rename = "errorType")]
     error_type: Option<String>,
     error: Option<String>,

@@ -8,22 +8,28 @@ use futures::FutureExt as _;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::answer::{Answered, LONGEST_WORDS, Undecoded, decode};
+use super::answer::{Answered, AnsweredRange, Decoded, LONGEST_WORDS, Undecoded};
 use super::config::{Auth, ServerConfig};
 use super::credentials::{Credentials, Session};
 use super::failure::{Failure, FailureKind, presentable};
+use super::history::RangeSharing;
 use super::plan::Plans;
 use super::sharing::Sharing;
 use super::statistics::{Counters, ServerStatistics};
-use super::transport;
+use super::transport::{self, Transport};
+use crate::signal::Moments;
 use crate::time::{Span, Time};
 
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Questions about the past take at most one in so many slots, so that those about the present never wait for them.
+const HISTORY_SHARE: usize = 4;
+/// How long a question about the past may wait for one.
+const HISTORY_PATIENCE: Duration = Duration::from_mins(2);
 /// Identical questions for moments in the same stretch of this length are asked once.
 pub(super) const SHARED_FOR: Span = Span::from_seconds(5);
 
@@ -35,7 +41,8 @@ const CLOCKS_DIFFER_FROM: SignedDuration = SignedDuration::from_secs(30);
 pub(super) struct Server {
     pub(super) config: ServerConfig,
     pub(super) plans: Plans,
-    wire: Arc<Wire>,
+    pub(super) wire: Arc<Wire>,
+    pub(super) ranges: RangeSharing,
     sharing: Sharing<Arc<str>, Arc<Reply>>,
 }
 
@@ -47,16 +54,25 @@ pub(super) struct Reply {
 }
 
 impl Server {
-    pub(super) fn new(config: ServerConfig) -> Result<Self, String> {
+    pub(super) fn new(config: ServerConfig, transport: Option<Arc<dyn Transport>>) -> Result<Self, String> {
         let slots = usize::try_from(config.max_concurrent_queries).unwrap_or(Semaphore::MAX_PERMITS);
         let wire = Wire {
-            url: transport::query_url(&config)?,
+            url: transport::endpoint_url(&config, "query")?,
+            range_url: transport::endpoint_url(&config, "query_range")?,
             credentials: Credentials::new(config.clone()),
             slots: Semaphore::new(slots),
+            history_slots: Semaphore::new((slots / HISTORY_SHARE).max(1)),
             counters: Counters::default(),
+            transport,
             config: config.clone(),
         };
-        Ok(Self { config, plans: Plans::default(), wire: Arc::new(wire), sharing: Sharing::new() })
+        Ok(Self {
+            config,
+            plans: Plans::default(),
+            wire: Arc::new(wire),
+            ranges: RangeSharing::default(),
+            sharing: Sharing::new(),
+        })
     }
 
     /// The answer to `query` at `at`, or at a moment of the same stretch, after `newer_than`, for which somebody else
@@ -67,7 +83,7 @@ impl Server {
         let question = Arc::clone(query);
         let ask = || {
             let asking = tokio::spawn(async move {
-                let answer = wire.ask(&question, at).await;
+                let answer = wire.ask(&question, Asked::At(at)).await;
                 Arc::new(Reply { answer, at })
             });
             async move {
@@ -93,29 +109,57 @@ impl Server {
     }
 }
 
-struct Wire {
+pub(super) struct Wire {
     config: ServerConfig,
     url: Url,
+    range_url: Url,
+    /// What carries requests in place of a connection, if anything does.
+    transport: Option<Arc<dyn Transport>>,
     credentials: Credentials,
     slots: Semaphore,
-    counters: Counters,
+    history_slots: Semaphore,
+    pub(super) counters: Counters,
+}
+
+/// What is asked about.
+#[derive(Clone, Copy)]
+enum Asked {
+    At(Time),
+    Over(Moments),
 }
 
 impl Wire {
-    async fn ask(&self, query: &str, at: Time) -> Result<Answered, Failure> {
+    /// Asks about the past, after what is asked about the present.
+    pub(super) async fn ask_over(&self, query: &str, moments: Moments) -> Result<AnsweredRange, Failure> {
+        let Ok(Ok(_slot)) = timeout(HISTORY_PATIENCE, self.history_slots.acquire()).await else {
+            let words = format!(
+                "no slot for questions about the past came free within {} s; the server is slow, or maxConcurrentQueries too low",
+                HISTORY_PATIENCE.as_secs()
+            );
+            return Err(self.failure(FailureKind::Timeout, &words));
+        };
+        self.ask(query, Asked::Over(moments)).await
+    }
+
+    async fn ask<T: Decoded>(&self, query: &str, asked: Asked) -> Result<T, Failure> {
         let started = Instant::now();
         self.counters.begin();
-        let answer = self.ask_until(query, at, started + self.timeout()).await;
+        let answer: Result<T, Failure> = self.ask_until(query, asked, started + self.timeout()).await;
         self.counters.end(started.elapsed(), answer.as_ref().err().map(|failure| failure.kind));
         if let Ok(answered) = &answer {
-            for info in &answered.infos {
+            for info in answered.infos() {
                 tracing::debug!(server = self.config.name, info, "Prometheus has a note on a query");
             }
         }
         answer
     }
 
-    async fn ask_until(&self, query: &str, at: Time, deadline: Instant) -> Result<Answered, Failure> {
+    async fn ask_until<T: Decoded>(
+        &self,
+        query: &str,
+        asked: Asked,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
         let seconds = self.config.timeout_seconds;
         let late = |words: String| self.failure(FailureKind::Timeout, &words);
         let begun = Instant::now();
@@ -133,7 +177,7 @@ impl Wire {
         let session = timeout_at(deadline, self.credentials.session())
             .await
             .map_err(|_| late(format!("its credential files could not be read within {seconds} s")))??;
-        let answer = timeout_at(deadline, self.exchange(&session, query, at, deadline)).await;
+        let answer = timeout_at(deadline, self.exchange(&session, query, asked, deadline)).await;
         answer.map_err(|_| {
             let waiting = if waited > self.timeout().mul_f64(0.1) {
                 format!(
@@ -147,27 +191,36 @@ impl Wire {
         })?
     }
 
-    async fn exchange(
+    async fn exchange<T: Decoded>(
         &self,
         session: &Session,
         query: &str,
-        at: Time,
+        asked: Asked,
         deadline: Instant,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<T, Failure> {
         let time_left = deadline.saturating_duration_since(Instant::now());
-        let form = [
-            ("query", query),
-            ("time", &api_time(at)),
-            ("timeout", &format!("{}ms", time_left.as_millis().max(1))),
-        ];
+        let (url, when) = match asked {
+            Asked::At(at) => (&self.url, vec![("time", api_time(at))]),
+            Asked::Over(moments) => {
+                let last = moments.at(moments.count.saturating_sub(1));
+                let step = api_time(Time::default() + moments.step);
+                (
+                    &self.range_url,
+                    vec![("start", api_time(moments.first)), ("end", api_time(last)), ("step", step)],
+                )
+            }
+        };
+        let mut form = vec![("query", query.to_owned())];
+        form.extend(when);
+        form.push(("timeout", format!("{}ms", time_left.as_millis().max(1))));
         let request = session
             .client
-            .post(self.url.clone())
+            .post(url.clone())
             .headers(session.headers.clone())
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
             .form(&form);
-        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        let response = self.send(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             return Err(self.redirected(status, &headers));
@@ -178,10 +231,18 @@ impl Wire {
             return Err(self.failure(FailureKind::NotPrometheus, &words));
         }
         let body = self.read(response).await?;
-        self.interpret(status, &headers, &body).map_err(|mut failure| {
+        self.interpret(url.path(), status, &headers, &body).map_err(|mut failure| {
             failure.sentence = session.redact(&failure.sentence);
             failure
         })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let Some(transport) = &self.transport else {
+            return request.send().await.map_err(|error| self.broken(&error));
+        };
+        let request = request.build().map_err(|error| self.broken(&error))?;
+        transport.carry(request).await.map_err(|broken| self.failure(broken.kind, &broken.words))
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
@@ -197,8 +258,14 @@ impl Wire {
         Ok(body)
     }
 
-    fn interpret(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answered, Failure> {
-        let decoded = decode(body);
+    fn interpret<T: Decoded>(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<T, Failure> {
+        let decoded = T::decode(body);
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             let said = match &decoded {
                 Err(Undecoded::Error { words, .. }) => format!(" ({words})"),
@@ -208,13 +275,21 @@ impl Wire {
         }
         match decoded {
             Ok(mut answered) if status.is_success() => {
-                answered.warnings.extend(clock_warning(headers, Timestamp::now()));
+                if let Some(warning) = clock_warning(headers, self.now()) {
+                    answered.warn(warning);
+                }
                 Ok(answered)
             }
             Err(Undecoded::Error { kind, words }) => Err(self.failure(kind, &format!("it {words}"))),
-            Ok(_) => Err(self.not_prometheus(status, headers, body, "success beside an error status")),
-            Err(Undecoded::NotPrometheus(fault)) => Err(self.not_prometheus(status, headers, body, &fault)),
+            Ok(_) => Err(self.not_prometheus(path, status, headers, body, "success beside an error status")),
+            Err(Undecoded::NotPrometheus(fault)) => {
+                Err(self.not_prometheus(path, status, headers, body, &fault))
+            }
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.transport.as_ref().map_or_else(Timestamp::now, |transport| transport.now())
     }
 
     fn unauthorized(&self, status: StatusCode, said: &str) -> Failure {
@@ -260,7 +335,14 @@ impl Wire {
         }
     }
 
-    fn not_prometheus(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], fault: &str) -> Failure {
+    fn not_prometheus(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        fault: &str,
+    ) -> Failure {
         let code = status.as_u16();
         let said = plain_words(headers, body);
         match status {
@@ -271,10 +353,7 @@ impl Wire {
             }
             StatusCode::NOT_FOUND => self.failure(
                 FailureKind::NotPrometheus,
-                &format!(
-                    "it knows no {} (HTTP 404){said}; does url need another path prefix?",
-                    self.url.path()
-                ),
+                &format!("it knows no {path} (HTTP 404){said}; does url need another path prefix?"),
             ),
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::plan::{self, AgePlan, Plan};
 use super::server::Server;
 use super::statistics::Statistics;
+use super::transport::Transport;
 use crate::number::floor_count;
 use crate::signal::{Age, Answer, Reading};
 use crate::time::{Span, Time};
@@ -41,11 +42,20 @@ impl Servers {
     /// Makes the servers of a configuration. Nothing is dialled and no file is read until the first evaluation, so one
     /// broken server does not keep the others from working.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::make(config, None)
+    }
+
+    /// The same, with `transport` in place of connections.
+    pub fn through(config: Config, transport: &Arc<dyn Transport>) -> Result<Self, ConfigError> {
+        Self::make(config, Some(transport))
+    }
+
+    fn make(config: Config, transport: Option<&Arc<dyn Transport>>) -> Result<Self, ConfigError> {
         config.check()?;
         let mut by_name = BTreeMap::new();
         for (index, server) in config.prometheus.into_iter().enumerate() {
             let name = server.name.clone();
-            let made = Server::new(server).map_err(|fault| ConfigError::Server {
+            let made = Server::new(server, transport.cloned()).map_err(|fault| ConfigError::Server {
                 index,
                 name: name.clone(),
                 fault,
@@ -90,7 +100,7 @@ impl Servers {
         Statistics { servers: servers.collect() }
     }
 
-    fn usable_server(&self, name: &str, namespace: &str) -> Result<&Server, String> {
+    pub(super) fn usable_server(&self, name: &str, namespace: &str) -> Result<&Server, String> {
         let server = self.by_name.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
             match known.as_slice() {
@@ -115,7 +125,7 @@ impl Servers {
     }
 }
 
-fn matcher<'a>(config: &'a ServerConfig, namespace: &'a str) -> Option<(&'a str, &'a str)> {
+pub(super) fn matcher<'a>(config: &'a ServerConfig, namespace: &'a str) -> Option<(&'a str, &'a str)> {
     config.namespace_label.as_deref().map(|label| (label, namespace))
 }
 
@@ -161,7 +171,7 @@ async fn read_age(server: &Server, plan: &Plan, request: &Evaluation, at: Time) 
     age
 }
 
-fn age_of(answered: &Answered) -> Age {
+pub(super) fn age_of(answered: &Answered) -> Age {
     match &answered.answer {
         Answer::Value(seconds) if seconds.is_nan() => Age::Unknown("the age is NaN".into()),
         // No sample is younger than the moment asked for; -0.1 may be left of a subtraction.
@@ -177,7 +187,7 @@ fn age_of(answered: &Answered) -> Age {
     }
 }
 
-fn age_fault(plan: &Plan, failure: &Failure) -> String {
+pub(super) fn age_fault(plan: &Plan, failure: &Failure) -> String {
     let sentence = &failure.sentence;
     // timestamp() drops metric names, so a selector over several metrics cannot be asked for its age.
     match plan.age {

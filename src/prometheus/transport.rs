@@ -11,8 +11,29 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 
+use futures::future::BoxFuture;
+
 use super::config::ServerConfig;
 use super::failure::{FailureKind, presentable};
+
+/// Carries requests to servers in place of connections, for tests without a network. The request is the one that would
+/// have gone out; the answer is bounded, timed and decoded like any other.
+pub trait Transport: Send + Sync + 'static {
+    /// Carries one request to its server and the answer back. May take for ever: whoever asks stops waiting.
+    fn carry(&self, request: reqwest::Request) -> BoxFuture<'static, Result<reqwest::Response, Broken>>;
+
+    /// What the operator's clock shows, for the comparison with the server's.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+/// Why there was no answer at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What happened, as the rest of a sentence that begins with the server.
+    pub words: String,
+}
 
 /// A client certificate and where it came from.
 pub(super) struct Identity<'a> {
@@ -58,11 +79,11 @@ pub(super) fn client(
     builder.build().map_err(|error| build_fault(&error, identity))
 }
 
-/// The address that queries go to. Where another name is expected in the certificate, the client dials the
-/// configured host under that name.
-pub(super) fn query_url(config: &ServerConfig) -> Result<Url, String> {
+/// The address that the questions of one `endpoint` go to. Where another name is expected in the certificate, the
+/// client dials the configured host under that name.
+pub(super) fn endpoint_url(config: &ServerConfig, endpoint: &str) -> Result<Url, String> {
     let mut url = config.base_url()?;
-    let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
+    let path = format!("{}/api/v1/{endpoint}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     if let Some(name) = server_name(config) {
         url.set_host(Some(name))

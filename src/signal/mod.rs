@@ -1,11 +1,13 @@
 //! Is this number fit to use? Quality, smoothing and lag of one signal.
 
+mod moments;
 mod quality;
 mod reading;
 mod smoothing;
 
 use serde::{Deserialize, Serialize};
 
+pub use moments::Moments;
 pub use quality::{Judged, Quality, Surroundings};
 pub use reading::{Age, Answer, Reading};
 pub use smoothing::MovingAverage;
