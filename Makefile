@@ -4,9 +4,11 @@ SHELL := /bin/bash
 
 DURATION ?= 2m
 SECONDS ?= 60
+SEEDS ?= 10000
+FIRST ?= 0
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz docs image setup
+.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz soak mutants docs image setup
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +56,17 @@ bench: setup ## What a decision and the whole operator cost, in time and memory 
 
 e2e: setup ## The scenarios on the double and on real servers, with what they print
 	cargo test --package e2e --tests -- --nocapture --test-threads=1
+
+soak: ## The operator under fire: SEEDS=100000 worlds with faults; SEED=7 replays one and tells what happened
+	cargo build --package e2e --bin soak
+ifdef SEED
+	cargo run --quiet --package e2e --bin soak -- --seed $(SEED)
+else
+	cargo run --quiet --package e2e --bin soak -- --seeds $(SEEDS) --first $(FIRST)
+endif
+
+mutants: ## Breaks each rule of the protocol in turn; some seed must notice
+	cargo run --quiet --package e2e --bin mutants
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages

@@ -133,6 +133,36 @@ fn where_the_count_stays_anyway_no_age_is_waited_for() {
 }
 
 #[test]
+fn a_dry_run_waits_for_no_age_so_that_its_status_stays_as_it_is() {
+    let decision = after_calm("mode: DryRun\n", |world| {
+        world.readings[1].age =
+            Age::Earlier { age: Span::from_seconds(30), at: NOW - Span::from_seconds(45) };
+    });
+    assert_eq!((decision.write, decision.desired, decision.wants_age), (None, Some(10), false));
+}
+
+#[test]
+fn after_somebody_held_0_a_whole_window_must_pass() {
+    let policy = policy(METRICS);
+    let (mut memory, mut writes) = (Memory::default(), Vec::new());
+    for tick in 0..120 {
+        let now = NOW + Span::from_seconds(15 * tick);
+        // Half an hour at 0 with metrics that fail now and then; then somebody asks for 20.
+        let replicas = if tick < 60 { 0 } else { 20 };
+        let readings = if (40..59).contains(&tick) {
+            vec![answered(Answer::NoSeries), answered(Answer::NoSeries), fresh(0.1)]
+        } else {
+            vec![fresh(1000.0), fresh(150.0), fresh(0.1)]
+        };
+        let (decision, after) = decide(&policy, &observation(workload(replicas, now), readings), memory, now);
+        writes.extend(decision.write.map(|write| (tick, write)));
+        memory = after;
+    }
+    let first = writes.first().copied();
+    assert!(first.is_some_and(|(tick, _)| tick >= 60 + 20), "300 s are 20 evaluations: {first:?}");
+}
+
+#[test]
 fn what_has_expired_no_longer_holds_it() {
     type Disturb = fn(&mut Observation);
     let cases: [(&str, Disturb); 4] = [

@@ -97,6 +97,11 @@ impl ApiErrorKind {
         matches!(self, Self::Conflict | Self::Expired | Self::Throttled | Self::Timeout | Self::Unavailable)
     }
 
+    /// Whether the request may have been carried out, or be so yet.
+    pub const fn may_have_been_carried_out(self) -> bool {
+        matches!(self, Self::Timeout | Self::Unavailable)
+    }
+
     /// What it means for a scale target.
     pub const fn target_fault(self) -> TargetFaultKind {
         match self {

@@ -17,6 +17,9 @@ const DRIFT: f64 = 0.1;
 /// Reasons of a decision to keep the count, which no condition shows.
 const LASTING_HOLDS: [&str; 2] = ["RolloutInProgress", "Paused"];
 
+/// A write that nobody answered may still be carried out within this time; the API server gives requests up before.
+const LONGEST_WAY: Span = Span::from_seconds(65);
+
 /// Why status is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
@@ -36,6 +39,8 @@ pub enum Occasion {
     Drift,
     /// A restart would forget something.
     Checkpoint,
+    /// An earlier write was not answered, so nobody knows what is there.
+    Doubt,
 }
 
 impl Occasion {
@@ -50,6 +55,7 @@ impl Occasion {
             Self::Condition => "condition",
             Self::Drift => "drift",
             Self::Checkpoint => "checkpoint",
+            Self::Doubt => "doubt",
         }
     }
 }
@@ -60,6 +66,15 @@ pub struct Written {
     last: Option<ScalingPolicyStatus>,
     /// Limit and conditions before the last write, and when they were written.
     before_last: Option<(Standing, Option<Time>)>,
+    doubt: Option<Doubt>,
+}
+
+/// A write that was not answered: it may have been carried out, or be so yet, over whatever is written after it.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    until: Time,
+    /// Another write has been answered since.
+    answered: bool,
 }
 
 /// What a person acts on.
@@ -76,7 +91,7 @@ struct Standing {
 impl Written {
     /// What was found in the cluster.
     pub fn found(status: Option<ScalingPolicyStatus>) -> Self {
-        Self { last: status, before_last: None }
+        Self { last: status, before_last: None, doubt: None }
     }
 
     /// The status last written.
@@ -89,8 +104,17 @@ impl Written {
         self.last.as_ref().map_or(&[], |last| &last.conditions)
     }
 
+    /// Notes that a write was not answered.
+    pub fn note_unanswered(&mut self, now: Time) {
+        self.doubt = Some(Doubt { until: now + LONGEST_WAY, answered: false });
+    }
+
     /// Notes that `status` was written. Its steps and sentences are not needed again.
     pub fn note(&mut self, mut status: ScalingPolicyStatus) {
+        let now = status.as_of.as_ref().map(|written| moment(written.0));
+        // `as_of` carries whole seconds.
+        let over = |doubt: &Doubt| now.is_none_or(|now| doubt.is_over(now + Span::from_seconds(1)));
+        self.doubt = self.doubt.filter(|doubt| !over(doubt)).map(|doubt| Doubt { answered: true, ..doubt });
         if let Some(decision) = &mut status.decision {
             decision.steps = Vec::new();
             decision.message = String::new();
@@ -101,6 +125,9 @@ impl Written {
     /// Why `next` should be written now, if it should. `rescaled` tells that the count was just written.
     pub fn occasion(&self, next: &ScalingPolicyStatus, rescaled: bool, now: Time) -> Option<Occasion> {
         let Some(last) = &self.last else { return Some(Occasion::First) };
+        if self.doubt.is_some_and(|doubt| !doubt.answered || doubt.is_over(now)) {
+            return Some(Occasion::Doubt);
+        }
         // A clock that was ahead wrote a time that is still to come; how long ago that was is not known.
         let at = written(last).filter(|at| *at <= now);
         let since = at.map_or(CHECKPOINT_INTERVAL, |at| now.since(at));
@@ -132,6 +159,13 @@ impl Written {
         let memory =
             |status: &ScalingPolicyStatus| (status.last_changes.clone(), status.start_up, status.drain);
         (since >= CHECKPOINT_INTERVAL && memory(last) != memory(next)).then_some(Occasion::Checkpoint)
+    }
+}
+
+impl Doubt {
+    /// Nothing can be on its way any more; nor is it waited for by a clock that was set back.
+    fn is_over(self, now: Time) -> bool {
+        now >= self.until || now + LONGEST_WAY < self.until
     }
 }
 
@@ -418,6 +452,21 @@ mod tests {
         assert_eq!(Written::default().occasion(&status(), false, START), Some(Occasion::First));
         assert_eq!(found().occasion(&status(), false, after(86_400)), None);
         assert_eq!(found().occasion(&status(), true, START), Some(Occasion::Count));
+    }
+
+    #[test]
+    fn a_write_that_was_not_answered_is_made_up_for_at_once_and_when_nothing_can_be_on_its_way() {
+        let stamped = |seconds| but(|next| next.as_of = Some(MetaTime(timestamp(after(seconds)))));
+        let mut written = found();
+        written.note_unanswered(after(100));
+        let mut writes = Vec::new();
+        for seconds in (115..600).step_by(15) {
+            if written.occasion(&stamped(seconds), false, after(seconds)).is_some() {
+                written.note(stamped(seconds));
+                writes.push(seconds);
+            }
+        }
+        assert_eq!(writes, [115, 175]);
     }
 
     #[test]

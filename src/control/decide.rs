@@ -119,13 +119,23 @@ fn weigh(
         memory.last_fresh = Some(now);
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
+    if spec == 0 && policy.compat == Compat::None {
+        // While somebody holds 0, the present count with which a gap begins protects nothing: once they let go, the window
+        // begins with the count that they set.
+        memory.last_recommendation = None;
+    }
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
-    let scene =
-        Scene { spec_replicas: spec, rollout, contest, history_awaited: memory.past == Past::Awaited };
+    let orders = Orders::read(policy, observation, now);
+    let scene = Scene {
+        spec_replicas: spec,
+        rollout,
+        contest,
+        history_awaited: memory.past == Past::Awaited,
+        may_write: orders.may_write(),
+    };
     let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
     let wish = Wish { rollout, ..wish(policy, spec, base, steady, &demand, memory, now) };
-    let orders = Orders::read(policy, observation, now);
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
@@ -341,6 +351,7 @@ struct Scene {
     rollout: Rollout,
     contest: Option<Contest>,
     history_awaited: bool,
+    may_write: bool,
 }
 
 /// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
@@ -397,10 +408,12 @@ fn guard_scale_down(
             })
         })
         .or_else(|| {
-            // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
-            // each time that it is asked.
+            // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
+            // says would change each time that it is asked.
             let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
-            let falls = floored < scene.spec_replicas && policy.scale_down.select != SelectPolicy::Disabled;
+            let falls = scene.may_write
+                && floored < scene.spec_replicas
+                && policy.scale_down.select != SelectPolicy::Disabled;
             (falls && !demand.ages_proven).then(|| {
                 (
                     Reason::AgeUnconfirmed,

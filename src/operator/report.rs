@@ -106,6 +106,9 @@ impl PolicyTask {
             Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::NotLeading) => {}
             Err(error) => {
                 self.context.metrics.api_failed("patch status", error.kind);
+                if error.kind.may_have_been_carried_out() {
+                    self.state.written.note_unanswered(now);
+                }
                 tracing::warn!(policy = %record.key, %error, "status was not written");
             }
         }

@@ -38,6 +38,8 @@ pub struct State {
     pub policies: Vec<Vec<(Duration, Option<PolicyFacts>)>>,
     /// Which other autoscalers a workload had, from when on.
     pub rivals: Vec<Vec<(Duration, Rivals)>>,
+    /// Changes that status told of when a process started: to which one, when by its clock, from which count to which.
+    pub recalled: Vec<Vec<(u32, i64, u32, u32)>>,
     /// Histories that processes were told of: by which one, and how far back they reach.
     pub histories: Vec<Vec<(u32, Duration)>>,
     /// Who held the lease, from when on.
@@ -62,10 +64,12 @@ pub struct PolicyFacts {
 /// Other autoscalers on a workload.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rivals {
-    /// So many keep the policy from acting.
-    pub blocking: u32,
+    /// There is a HorizontalPodAutoscaler.
+    pub autoscaler: bool,
     /// There is a second policy.
     pub policy: bool,
+    /// It is older than the first, and so the one that acts.
+    pub older: bool,
 }
 
 /// What a question is about.
@@ -120,6 +124,7 @@ impl Ledger {
             policies: vec![Vec::new(); workloads],
             rivals: vec![vec![(Duration::ZERO, Rivals::default())]; workloads],
             histories: vec![Vec::new(); workloads],
+            recalled: vec![Vec::new(); workloads],
             counts_by_others: vec![Vec::new(); workloads],
             clock: vec![(Duration::ZERO, 0)],
             ..State::default()

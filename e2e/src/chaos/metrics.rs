@@ -107,9 +107,12 @@ impl Metrics {
             .filter(|(_, fault)| match fault.class {
                 MetricClass::Unscraped => false,
                 MetricClass::NoAge => form != Form::Value,
-                MetricClass::Zero | MetricClass::Negative | MetricClass::Huge | MetricClass::Partial => {
-                    form == Form::Value
-                }
+                MetricClass::Zero
+                | MetricClass::Negative
+                | MetricClass::Huge
+                | MetricClass::Partial
+                | MetricClass::Empty
+                | MetricClass::NotANumber => form == Form::Value,
                 _ => true,
             })
             .find(|(index, fault)| dice.nth(u64::try_from(*index).unwrap_or(0)).falls(fault.probability))

@@ -6,6 +6,7 @@ pub mod dice;
 pub mod fault;
 pub mod ledger;
 pub mod metrics;
+pub mod mutants;
 pub mod oracle;
 mod people;
 mod processes;

@@ -224,11 +224,12 @@ impl People {
     }
 
     fn note_rivals(&self, index: usize) {
-        let is = |list: &[bool]| u32::from(list.get(index) == Some(&true));
+        let is = |list: &[bool]| list.get(index) == Some(&true);
         let name =
             self.scenario.workloads.get(index).map(|workload| rival_name(&workload.name)).unwrap_or_default();
         let policy = self.policies().is_ok_and(|policies| policies.get(NAMESPACE, &name).is_some());
-        let rivals = Rivals { blocking: is(&self.autoscaler) + is(&self.older_rival), policy };
+        let rivals =
+            Rivals { autoscaler: is(&self.autoscaler), policy, older: policy && is(&self.older_rival) };
         let now = self.ledger.now();
         self.ledger
             .state()

@@ -409,8 +409,9 @@ impl Storm {
         let count = random.between(0, 6);
         (0..count)
             .map(|_| {
-                let (from, to) = self.stretch(&mut random, 150);
                 let on = random.one(&On::ALL, On::Scale);
+                let (from, to) =
+                    self.stretch(&mut random, if matches!(on, On::Watch(_)) { 450 } else { 150 });
                 let class = random.one(on.classes(), ApiClass::ServerError);
                 let probability = if on.is_stream() {
                     random.one(&[0.5, 1.0], 1.0)

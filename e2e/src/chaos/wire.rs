@@ -157,6 +157,9 @@ impl Wire {
                 asked.verb.name(),
                 resource(&asked)
             ));
+            if asked.verb == Verb::Get {
+                self.ledger.disturb("get");
+            }
             if matches!(asked.verb, Verb::List | Verb::Watch) {
                 WATCHED
                     .into_iter()

@@ -105,16 +105,17 @@ impl Case<'_> {
         ));
         let since = sent.saturating_sub(back);
         let rivals = self.state.rivals.get(self.index).map(Vec::as_slice).unwrap_or_default();
-        if State::versions(rivals, since, write.landed).all(|rivals| rivals.blocking > 0) {
+        if State::versions(rivals, since, write.landed).all(|rivals| rivals.autoscaler) {
             return Err("another autoscaler acts on it".to_owned());
         }
-        let rival_acts = State::versions(rivals, since, write.landed).any(|rivals| rivals.policy);
+        let rival = State::versions(rivals, since, write.landed).any(|rivals| rivals.policy);
+        let rival_acts = State::versions(rivals, since, write.landed).any(|rivals| rivals.older);
         let policies = self.state.policies.get(self.index).map(Vec::as_slice).unwrap_or_default();
         let mut why = "it has no policy".to_owned();
         // The newest first: its refusal is the one to tell.
         let versions: Vec<_> = State::versions(policies, since, write.landed).collect();
-        // Where the first policy goes the second one acts, of which nothing is noted here.
-        if rival_acts && versions.iter().any(|version| version.is_none()) {
+        // Where the first policy goes, or is the younger one, the second acts, of which nothing is noted here.
+        if rival_acts || (rival && versions.iter().any(|version| version.is_none())) {
             return Ok(());
         }
         for policy in versions.iter().filter_map(|version| version.as_ref()) {
@@ -243,6 +244,14 @@ impl Case<'_> {
         let rules = facts::scale_down(spec);
         let lowest =
             ceilings.iter().map(|(_, (lowest, _))| *lowest.max(&least)).min().unwrap_or(u32::MAX).min(max);
+        // A count that somebody declared for the time without data is gone to whatever goes on, under the rates.
+        let fallback =
+            spec.fallback.as_ref().filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower);
+        if fallback
+            .is_some_and(|fallback| to >= fallback.replicas && self.is_blind(policy, fallback.after_seconds))
+        {
+            return self.rate(&rules, false);
+        }
         if self.is_rolling_out() {
             return Err("a rollout is under way".to_owned());
         }
@@ -254,13 +263,6 @@ impl Case<'_> {
             return self.rate(&rules, false);
         }
         self.rate(&rules, false)?;
-        let fallback =
-            spec.fallback.as_ref().filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower);
-        if fallback
-            .is_some_and(|fallback| to >= fallback.replicas && self.is_blind(policy, fallback.after_seconds))
-        {
-            return Ok(());
-        }
         if spec.paused.contains(&Direction::ScaleDown) {
             return Err("scale-down is paused".to_owned());
         }
@@ -334,7 +336,10 @@ impl Case<'_> {
         let peak = within.map(|(_, value)| facts::need(spec, *value)).fold(0.0, f64::max);
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
-        if base < required && self.write.to > facts::least(spec) {
+        // Where the workload could not be read, what demand asked for was not taken note of.
+        let unread =
+            self.state.disturbed.iter().any(|(at, kind)| *kind == "get" && *at >= since && *at <= sent);
+        if base < required && self.write.to > facts::least(spec) && !unread {
             return Err(format!(
                 "demand within the last {} s asked for {peak:.2} pods, so at least {required}",
                 rules.window
@@ -387,11 +392,18 @@ impl Case<'_> {
         let writes = self.state.writes.get(self.index).map(Vec::as_slice).unwrap_or_default();
         let ours = |past: &&ScaleWrite| past.operator == write.operator && past.term == write.term;
         let known: Vec<&ScaleWrite> = writes.iter().filter(ours).collect();
+        let own = known.iter().map(|past| (past.clock, past.from, past.to));
+        // What status told when the process started, if it heard of the policies without a disturbance.
+        let heard = staleness(self.state, "scalingpolicies", write.sent) == EVALUATION;
+        let told = self.state.recalled.get(self.index).into_iter().flatten();
+        let told = told.filter(|(operator, ..)| heard && *operator == write.operator);
+        let known: Vec<(i64, u32, u32)> =
+            own.chain(told.map(|(_, at, from, to)| (*at, *from, *to))).collect();
         let limit = |rate: &facts::Rate| {
             let since = write.clock - i64::from(rate.seconds) * 1000 + milliseconds(BLUR);
-            let recent = || known.iter().filter(|past| past.clock > since && past.clock <= write.clock);
-            let added: u32 = recent().map(|past| past.to.saturating_sub(past.from)).sum();
-            let removed: u32 = recent().map(|past| past.from.saturating_sub(past.to)).sum();
+            let recent = || known.iter().filter(|(at, ..)| *at > since && *at <= write.clock);
+            let added: u32 = recent().map(|(_, from, to)| to.saturating_sub(*from)).sum();
+            let removed: u32 = recent().map(|(_, from, to)| from.saturating_sub(*to)).sum();
             let start = (write.from + removed).saturating_sub(added);
             match (grows, rate.percent) {
                 (true, false) => start + rate.value,

@@ -1,0 +1,127 @@
+//! Rules of the protocol, each with a way to break it. `make mutants` breaks one after the other and runs seeds until one
+//! fails: a rule whose absence no seed notices is not tested.
+
+/// A rule, and how to break it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// The rule.
+    pub rule: &'static str,
+    /// The file that holds it.
+    pub file: &'static str,
+    /// Its text, which the file holds exactly once.
+    pub text: &'static str,
+    /// What takes its place.
+    pub instead: &'static str,
+}
+
+/// Every rule that seeds must notice the absence of.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        rule: "a count is written only over the version that was seen",
+        file: "src/cluster/scale.rs",
+        text: "json!({\"metadata\": {\"resourceVersion\": resource_version}, \"spec\": {\"replicas\": replicas}});",
+        instead: "json!({\"spec\": {\"replicas\": replicas}}); let _ = resource_version;",
+    },
+    Mutant {
+        rule: "NaN is not a small number",
+        file: "src/signal/quality.rs",
+        text: "Answer::Value(value) if value.is_nan() => suspect(",
+        instead: "Answer::Value(value) if value.is_nan() => Ok(0.001), Answer::Value(value) if value.is_nan() => suspect(",
+    },
+    Mutant {
+        rule: "no series is not a small number",
+        file: "src/signal/quality.rs",
+        text: "Answer::NoSeries => missing(",
+        instead: "Answer::NoSeries => Ok(0.001), Answer::NoSeries => missing(",
+    },
+    Mutant {
+        rule: "a partial answer is not an answer",
+        file: "src/signal/quality.rs",
+        text: "if signal.warnings == Warnings::Suspect && !reading.warnings.is_empty() {",
+        instead: "if signal.warnings == Warnings::Suspect && reading.warnings.len() > 1000 {",
+    },
+    Mutant {
+        rule: "old samples are not data",
+        file: "src/signal/quality.rs",
+        text: "Age::Measured(age) | Age::Earlier { age, .. } if *age > signal.max_age => too_old(*age),",
+        instead: "Age::Measured(age) if *age == Span::from_seconds(123_456) => too_old(*age),",
+    },
+    Mutant {
+        rule: "nothing is removed while a rollout is under way",
+        file: "src/control/decide.rs",
+        text: "(workload.rollout == Rollout::Progressing).then(|| {",
+        instead: "(workload.rollout == Rollout::Progressing && policy.max == 0).then(|| {",
+    },
+    Mutant {
+        rule: "nothing is removed that was needed within the window",
+        file: "src/control/decide.rs",
+        text: "let most = memory.scale_down.over(ground.scale_down_window, now).map_or(wanted, |most| most.max(wanted));",
+        instead: "let most = wanted;",
+    },
+    Mutant {
+        rule: "rates count the changes made before a restart",
+        file: "src/operator/task.rs",
+        text: "memory.recall_change(change.from, change.to, moment(change.time.0));",
+        instead: "let _ = (&mut memory, moment(change.time.0));",
+    },
+    Mutant {
+        rule: "pods that are not Ready hold connections too",
+        file: "src/control/limits.rs",
+        text: "let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);",
+        instead: "let beside = pods_beside(usize::try_from(counts.serving).unwrap_or(0), 0, workload.spec_replicas, &shape);",
+    },
+    Mutant {
+        rule: "beside another autoscaler nothing is written",
+        file: "src/operator/evaluation.rs",
+        text: "rivals: self.context.index.rivals(record),",
+        instead: "rivals: Vec::new(),",
+    },
+    Mutant {
+        rule: "a dry run writes nothing",
+        file: "src/control/settle.rs",
+        text: "dry_run: policy.mode == Mode::DryRun,",
+        instead: "dry_run: false,",
+    },
+    Mutant {
+        rule: "0 that somebody set is left alone",
+        file: "src/control/settle.rs",
+        text: "(self.spec() == 0).then(|| Ruling {",
+        instead: "(self.spec() == 0 && self.policy.max == 0).then(|| Ruling {",
+    },
+    Mutant {
+        rule: "paused is paused",
+        file: "src/control/decide.rs",
+        text: "                .scale_down_paused\n",
+        instead: "                .scale_down_paused.then_some(false).unwrap_or_default()\n",
+    },
+    Mutant {
+        rule: "growth ends at the lowest limit",
+        file: "src/control/settle.rs",
+        text: "let bounded = wanted.min(growth.replicas).max(spec);",
+        instead: "let bounded = wanted.max(spec);",
+    },
+    Mutant {
+        rule: "watches that end at once are not begun again at once",
+        file: "src/cluster/pace.rs",
+        text: "map_or(now, |last| now.max(*last + LEAST))",
+        instead: "map_or(now, |last| now.max(*last))",
+    },
+    Mutant {
+        rule: "a clock that is set back holds nothing",
+        file: "src/control/memory.rs",
+        text: "if now + polling_interval < last {",
+        instead: "if now + polling_interval.times(1_000_000_000) < last {",
+    },
+    Mutant {
+        rule: "where the count stays anyway no age is waited for",
+        file: "src/control/decide.rs",
+        text: "(falls && !demand.ages_proven).then(|| {",
+        instead: "((falls || policy.max > 0) && !demand.ages_proven).then(|| {",
+    },
+    Mutant {
+        rule: "watches that have been dead are not believed",
+        file: "src/cluster/view.rs",
+        text: "if let Some(blind) = self.health.blind() {",
+        instead: "if let Some(blind) = self.health.blind().filter(String::is_empty) {",
+    },
+];
