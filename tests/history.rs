@@ -69,7 +69,7 @@ impl Course {
     /// What a status written at the last change, or at the beginning, tells of the counts.
     fn past_counts(&self, tick: usize) -> PastCounts {
         let changes = self.changes(tick);
-        let stood = changes.last().map_or((at(0), self.counts[0]), |last| (last.time, last.to));
+        let stood = changes.last().map_or_else(|| (at(0), self.counts[0]), |last| (last.time, last.to));
         PastCounts { changes, stood: Some(stood) }
     }
 
@@ -162,10 +162,10 @@ proptest! {
 
     #[test]
     fn with_totals_a_restart_at_any_moment_changes_no_decision(
-        load in load(), behavior in behavior(), when in 0.0..1.0_f64, delay in 0_usize..4,
+        load in load(), behavior in behavior(), when in any::<prop::sample::Index>(), delay in 0_usize..4,
     ) {
         let course = Course::run(policy(&format!("{TOTAL}{behavior}")), load.len(), |tick, _| load[tick]);
-        let tick = 1 + plimsoll::number::floor_count(when * f64::from(plimsoll::number::count_of(load.len() - 1))) as usize;
+        let tick = 1 + when.index(load.len() - 1);
         let delay = delay.min(load.len() - tick);
         if tick + delay >= load.len() {
             return Ok(());
@@ -181,7 +181,7 @@ proptest! {
 
     #[test]
     fn with_levels_and_with_gaps_nothing_is_removed_earlier_nor_further(
-        load in load(), behavior in behavior(), when in 0.0..1.0_f64, delay in 0_usize..4,
+        load in load(), behavior in behavior(), when in any::<prop::sample::Index>(), delay in 0_usize..4,
         level in any::<bool>(), gap in prop_oneof![Just((0, 0)), (0_u64..90, 1_u64..40)],
     ) {
         // What smoothing would remember of a gap is lost; a window of calm is all that is waited for.
@@ -191,7 +191,7 @@ proptest! {
             if level { load[tick] * 0.7 / f64::from(count) } else { load[tick] }
         };
         let course = Course::run(policy(&format!("{spec}{behavior}")), load.len(), value);
-        let tick = 1 + plimsoll::number::floor_count(when * f64::from(plimsoll::number::count_of(load.len() - 1))) as usize;
+        let tick = 1 + when.index(load.len() - 1);
         if tick + delay >= load.len() {
             return Ok(());
         }

@@ -233,5 +233,7 @@ async fn questions_about_the_past_leave_slots_to_those_about_the_present() {
     let about_the_past =
         rogue.requests().iter().filter(|request| request.line.contains("query_range")).count();
     assert_eq!(about_the_past, 1, "a quarter of four slots");
-    waiting.into_iter().for_each(|waiting| waiting.abort());
+    for waiting in waiting {
+        waiting.abort();
+    }
 }

@@ -235,3 +235,57 @@ fn warming(world: &mut Observation, first: usize) {
         pod.ready_since = Some(NOW - Span::from_seconds(1));
     }
 }
+
+/// Seconds from a fall of the load to each removal that follows, and the count after it; `spec` is added to the policy.
+fn removals(replicas: u32, load: f64, spec: &str, seed: u64) -> Vec<(u64, u32)> {
+    let compiled =
+        common::policy(&format!("maxReplicas: 400\nsmoothing: {{scaleDownHalfLifeSeconds: 0}}\n{spec}"));
+    let policy = plimsoll::control::Policy { seed, ..compiled };
+    let (mut memory, mut count, mut removals) = (Memory::default(), replicas, Vec::new());
+    for second in 0..2400 {
+        let now = NOW + Span::from_seconds(second);
+        let value = if second < 600 { 100.0 * f64::from(replicas) } else { load };
+        let (decision, mut after) =
+            decide(&policy, &observation(workload(count, now), vec![fresh(value)]), memory, now);
+        if let Some(to) = decision.write {
+            count = to;
+            after.note_written();
+            removals.push((second - 600, to));
+        }
+        memory = after;
+    }
+    removals
+}
+
+#[test]
+fn where_no_rate_is_written_pods_are_removed_gradually() {
+    let counts = |removals: Vec<(u64, u32)>| removals.into_iter().map(|(_, to)| to).collect::<Vec<_>>();
+    let written = "behavior: {scaleDown: {policies: [{type: Percent, value: 100, periodSeconds: 15}]}}\n";
+    for (replicas, load, spec, expected) in [
+        (200, 2000.0, "", vec![150, 112, 84, 63, 47, 35, 25, 20]),
+        (30, 500.0, "", vec![20, 10, 5]),
+        (12, 300.0, "", vec![3]),
+        (200, 2000.0, written, vec![20]),
+    ] {
+        let removals = removals(replicas, load, spec, 0);
+        let waits: Vec<_> = removals.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert!(waits.iter().all(|wait| (60..62).contains(wait)), "a minute apart: {removals:?}");
+        assert_eq!(counts(removals), expected, "{replicas} {load} {spec}");
+    }
+}
+
+#[test]
+fn policies_that_lose_their_load_together_remove_their_pods_one_after_the_other() {
+    let first = |seed, spec: &str| removals(12, 300.0, spec, seed)[0].0;
+    let without = first(0, "");
+    let mut moments: Vec<_> = (1..200).map(|seed| first(seed, "")).collect();
+    assert!(moments.iter().all(|at| (without..=without + 30).contains(at)), "{without}: {moments:?}");
+    assert_eq!(first(7, ""), first(7, ""), "the same policy always at the same offset");
+    moments.sort_unstable();
+    let most_at_once = moments.chunk_by(|one, other| one == other).map(<[_]>::len).max();
+    assert!(most_at_once < Some(20), "spread over half a minute: {moments:?}");
+    let short = "behavior: {scaleDown: {stabilizationWindowSeconds: 60}}\n";
+    assert!((1..50).all(|seed| first(seed, short) - first(0, short) <= 6), "a tenth of a short window");
+    let none = "behavior: {scaleDown: {stabilizationWindowSeconds: 0}}\n";
+    assert!((1..50).all(|seed| first(seed, none) == first(0, none)), "and of no window nothing");
+}

@@ -138,7 +138,7 @@ fn every_pair_of_rows_is_settled_by_the_upper_one() {
             Reason::AboveTarget,
         ),
         ("5 over 7", soft(10) + SLOW, 15, Some(2000.0), 14, Reason::CeilingFell),
-        ("7 below 5", soft(10), 15, Some(300.0), 3, Reason::CeilingFell),
+        ("7 below 5", soft(10), 15, Some(300.0), 5, Reason::CeilingFell),
         ("6 over 7", "minReplicas: 8\n".to_owned(), 8, Some(300.0), 8, Reason::TooFewReplicas),
         ("6 over 7, at once", "minReplicas: 8\n".to_owned(), 3, Some(300.0), 8, Reason::AboveTarget),
         ("6 over an unfit 7", FALLBACK_15.to_owned(), 8, None, 15, Reason::Fallback),

@@ -6,15 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::quantity::Quantity;
 
-/// How fast and how readily the count may move; the fields, defaults and semantics of HPA v2's `behavior`.
+/// How fast and how readily the count may move; the fields and semantics of HPA v2's `behavior`, and its defaults but
+/// for one: where no scale-down policies are written, pods are removed gradually.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Behavior {
     /// Rules for adding pods. Default: at once, by the larger of 4 pods and 100 percent in 15 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_up: Option<ScalingRules>,
-    /// Rules for removing pods. Default: to the highest recommendation of the last 300 seconds, by at most 100
-    /// percent in 15 seconds.
+    /// Rules for removing pods. Default: to the highest recommendation of the last 300 seconds, by at most the larger of
+    /// 25 percent and 10 pods in 60 seconds; HPA's own default, which lets all go at once, is written as policies:
+    /// [{type: Percent, value: 100, periodSeconds: 15}]. So that not all workloads drop their connections in the same
+    /// second, each policy removes pods by an offset of its own later: up to a tenth of the window, and up to 30 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.tolerance) || (isQuantity(string(self.tolerance)) && quantity(string(self.tolerance)).isLessThan(quantity('1')))").message(
         "tolerance of a scale-in is a share of the count, 0 to below 1: write for example \"0.1\" for ten percent"

@@ -64,8 +64,8 @@ impl Occasion {
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     last: Option<ScalingPolicyStatus>,
-    /// Limit and conditions before the last write.
-    before_last: Option<Standing>,
+    /// Limit and conditions before the last write, and when they were written.
+    before_last: Option<(Standing, Option<Time>)>,
     doubt: Option<Doubt>,
 }
 
@@ -81,6 +81,8 @@ struct Doubt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Standing {
     limited_by: Option<String>,
+    /// Something is needed beyond the limit.
+    unmet: bool,
     /// What keeps a count that demand would lower; of all holds, those that last and that no noise brings about.
     held_by: Option<String>,
     conditions: Vec<(String, String, Option<String>)>,
@@ -117,7 +119,7 @@ impl Written {
             decision.steps = Vec::new();
             decision.message = String::new();
         }
-        self.before_last = self.last.replace(status).as_ref().map(Standing::of);
+        self.before_last = self.last.replace(status).as_ref().map(|last| (Standing::of(last), written(last)));
     }
 
     /// Why `next` should be written now, if it should. `rescaled` tells that the count was just written.
@@ -127,8 +129,8 @@ impl Written {
             return Some(Occasion::Doubt);
         }
         // A clock that was ahead wrote a time that is still to come; how long ago that was is not known.
-        let written = last.as_of.as_ref().map(|written| moment(written.0)).filter(|written| *written <= now);
-        let since = written.map_or(CHECKPOINT_INTERVAL, |written| now.since(written));
+        let at = written(last).filter(|at| *at <= now);
+        let since = at.map_or(CHECKPOINT_INTERVAL, |at| now.since(at));
         if rescaled || last.current_replicas != next.current_replicas {
             return Some(Occasion::Count);
         }
@@ -137,10 +139,15 @@ impl Written {
         }
         let standing = Standing::of(next);
         let was = Standing::of(last);
-        // What came back within a minute is at an edge: it is told once a minute, and not at every turn.
-        let back = self.before_last.as_ref() == Some(&standing) && since < DRIFT_INTERVAL;
+        // What comes back again and again is at an edge: it is told once a minute, and not at every turn.
+        let back = since < DRIFT_INTERVAL
+            && self.before_last.as_ref().is_some_and(|(before, at)| {
+                let lasted = written(last).zip(*at).map(|(last, at)| last.since(at));
+                *before == standing && lasted.is_some_and(|lasted| lasted < CHECKPOINT_INTERVAL)
+            });
         if standing != was && !back {
-            let limit = |standing: &Standing| (standing.limited_by.clone(), standing.held_by.clone());
+            let limit =
+                |standing: &Standing| (standing.limited_by.clone(), standing.unmet, standing.held_by.clone());
             return Some(if limit(&was) == limit(&standing) { Occasion::Condition } else { Occasion::Limit });
         }
         if moves(last) && !moves(next) {
@@ -171,8 +178,13 @@ impl Standing {
         });
         let reason = status.decision.as_ref().map(|decision| decision.reason.as_str());
         let held_by = reason.filter(|reason| LASTING_HOLDS.contains(reason)).map(str::to_owned);
-        Self { limited_by: status.limited_by.clone(), held_by, conditions: conditions.collect() }
+        let unmet = status.unmet_replicas.is_some_and(|unmet| unmet > 0);
+        Self { limited_by: status.limited_by.clone(), unmet, held_by, conditions: conditions.collect() }
     }
+}
+
+fn written(status: &ScalingPolicyStatus) -> Option<Time> {
+    status.as_of.as_ref().map(|at| moment(at.0))
 }
 
 /// Whether the count is to change, or pods that follow from it are still to come or to go.
@@ -371,6 +383,7 @@ mod tests {
             ("somebody scaled", but(|next| next.current_replicas = Some(41)), Count),
             ("the spec", but(|next| next.observed_generation = Some(2)), Generation),
             ("a rollout", but(|next| next.decision = Some(decision(40, 40, "RolloutInProgress"))), Limit),
+            ("replicas that are unmet", but(|next| next.unmet_replicas = Some(1)), Limit),
             ("a limit", but(|next| next.limited_by = Some("maxReplicas".to_owned())), Limit),
             ("a condition's status", condition_at(2, "False", "ValidMetricFound"), Condition),
             ("a condition's reason", condition_at(2, "True", "SomeMetricsUnfit"), Condition),
@@ -410,7 +423,6 @@ mod tests {
             ("a value gone", but(|next| next.metrics[0].value = None)),
             ("a signal's state", but(|next| next.metrics[1].state = "Stale".to_owned())),
             ("desired, by half", but(|next| next.desired_replicas = Some(60))),
-            ("unmet", but(|next| next.unmet_replicas = Some(1))),
             ("a ceiling", but(|next| next.ceilings[0].replicas = Some(30))),
             ("a ceiling gone", but(|next| next.ceilings.clear())),
             ("pods", but(|next| next.pods = Some(serving(30)))),
@@ -474,6 +486,30 @@ mod tests {
             }
         }
         assert!((8..=11).contains(&writes), "{writes} writes in ten minutes");
+    }
+
+    #[test]
+    fn unmet_replicas_that_come_and_go_within_a_minute_are_told_both_times() {
+        let unmet = |unmet: Option<u32>, seconds| {
+            but(|next| {
+                next.unmet_replicas = unmet;
+                next.as_of = Some(MetaTime(timestamp(after(seconds))));
+            })
+        };
+        let mut written = Written::found(Some(unmet(None, 0)));
+        for (seconds, count, occasion) in [
+            (600, Some(8), Some(Occasion::Limit)),
+            (615, None, Some(Occasion::Limit)),
+            (630, Some(1), None),
+            (645, None, None),
+            (680, Some(1), Some(Occasion::Limit)),
+        ] {
+            let next = unmet(count, seconds);
+            assert_eq!(written.occasion(&next, false, after(seconds)), occasion, "{seconds}");
+            if occasion.is_some() {
+                written.note(next);
+            }
+        }
     }
 
     proptest! {

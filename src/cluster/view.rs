@@ -80,7 +80,8 @@ impl Viewer {
         }
     }
 
-    /// A workload of which nothing is known but `/scale`.
+    /// A workload of which nothing is known but `/scale`. Its rollouts cannot be told: a scale-in waits for the pods that
+    /// they start, as for all pods that start, and ceilings expect a whole second set of them.
     fn by_selector(&self, namespace: &str, scale: ScaleSeen, told: u64) -> View {
         let Some(selector) = Selector::parse(&scale.selector) else {
             let message = format!(

@@ -19,6 +19,7 @@ impl Policy {
     pub fn compile(spec: &ScalingPolicySpec) -> Result<Self, PolicyError> {
         let mut faults = Faults::default();
         let behavior = spec.behavior.clone().unwrap_or_default();
+        let gradual = behavior.scale_down.as_ref().is_none_or(|rules| rules.policies.is_none());
         let scale_up = faults.scale_up_rules(behavior.scale_up.unwrap_or_default());
         let scale_down = faults.scale_down_rules(behavior.scale_down.unwrap_or_default());
         let signals = spec
@@ -49,6 +50,8 @@ impl Policy {
             signals,
             scale_up,
             scale_down,
+            gradual,
+            seed: 0,
             scale_up_half_life: Span::from_seconds(spec.smoothing.scale_up_half_life_seconds.into()),
             scale_down_half_life: Span::from_seconds(spec.smoothing.scale_down_half_life_seconds.into()),
             warm_up: WarmUp {

@@ -4,6 +4,7 @@ use super::decision::{Condition, ConditionStatus, ConditionType};
 use super::demand::{Demand, Fitness};
 use super::limits::Limits;
 use super::observation::{TargetFault, TargetFaultKind};
+use super::overwritten::Contest;
 use super::policy::Policy;
 use super::reason::Reason;
 use super::settle::{Orders, Outcome};
@@ -12,7 +13,10 @@ use crate::capacity::Counts;
 use crate::time::Span;
 
 use ConditionStatus::{False, True};
-use ConditionType::{AbleToScale, BudgetInfeasible, Flapping, Ready, ScalingActive, ScalingLimited};
+use ConditionType::{
+    AbleToScale, BudgetInfeasible, Flapping, PodsFailing, Ready, ReplicasOverwritten, RolloutStalled,
+    ScalingActive, ScalingLimited,
+};
 
 /// What the conditions are made of.
 pub(super) struct Seen<'a> {
@@ -31,6 +35,16 @@ pub(super) struct Seen<'a> {
     pub(super) orders: &'a Orders,
     /// Too many reversals, and the scale-in window that follows from them.
     pub(super) reversals: Option<(u32, Span)>,
+    /// Pods that were asked for and are no longer waited for.
+    pub(super) missing: u32,
+    /// Not Ready for this long, a pod is failing.
+    pub(super) deadline: Span,
+    /// A rollout makes no progress.
+    pub(super) stalled: bool,
+    /// A count that others insist on.
+    pub(super) contest: Option<Contest>,
+    /// Annotations that could not be read.
+    pub(super) unreadable: Option<&'a str>,
 }
 
 /// Conditions of a policy whose workload cannot be seen.
@@ -57,8 +71,52 @@ pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
         );
         conditions.push(condition(Flapping, True, Reason::TooManyReversals, message));
     }
-    conditions.extend([ready, active, scaling_limited(seen)]);
+    conditions.extend(pods_failing(seen));
+    conditions.push(ready);
+    conditions.extend(overwritten(seen));
+    conditions.extend(rollout_stalled(seen));
+    conditions.extend([active, scaling_limited(seen)]);
     conditions
+}
+
+fn pods_failing(seen: &Seen<'_>) -> Option<Condition> {
+    let pods = |count: u32| if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") };
+    let deadline = seen.deadline;
+    if seen.counts.failing > 0 {
+        let message = format!(
+            "{} not Ready after {deadline}: nothing waits for them and they count as no capacity, but as connections until \
+             they are gone; look at their events and logs",
+            pods(seen.counts.failing)
+        );
+        return Some(condition(PodsFailing, True, Reason::PodsNotReady, message));
+    }
+    (seen.missing > 0).then(|| {
+        let message = format!(
+            "{} asked for more than {deadline} ago do not exist: nothing waits for them; look for a quota, an admission \
+             webhook or the workload's own events",
+            pods(seen.missing)
+        );
+        condition(PodsFailing, True, Reason::PodsMissing, message)
+    })
+}
+
+fn overwritten(seen: &Seen<'_>) -> Option<Condition> {
+    let contest = seen.contest?;
+    let message = format!(
+        "somebody else set replicas to {} after it was corrected: the larger count is kept until {}, then it is corrected \
+         once more; remove replicas from what is applied, or pause this policy",
+        contest.theirs,
+        super::moment(contest.until)
+    );
+    Some(condition(ReplicasOverwritten, True, Reason::ReplicasOverwritten, message))
+}
+
+fn rollout_stalled(seen: &Seen<'_>) -> Option<Condition> {
+    seen.stalled.then(|| {
+        let message =
+            "a rollout is under way and makes no progress: nothing waits for it; finish it or undo it";
+        condition(RolloutStalled, True, Reason::RolloutStalled, message.to_owned())
+    })
 }
 
 fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, message: String) -> Condition {
@@ -210,6 +268,10 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
 
 /// Ready sums up what a person has to know; the first trouble found is its reason.
 fn ready(seen: &Seen<'_>, able: &Condition, active: &Condition, infeasible: Option<&Condition>) -> Condition {
+    if let Some(unreadable) = seen.unreadable {
+        // Somebody acts in an emergency, and nothing comes of it.
+        return condition(Ready, False, Reason::UnreadableAnnotation, unreadable.to_owned());
+    }
     let trouble = [
         (able.reason == Reason::RivalAutoscaler).then_some(able),
         (active.status == False && active.reason != Reason::Frozen).then_some(active),

@@ -6,6 +6,7 @@ use super::demand::{Demand, Fitness, Ground, demand};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
+use super::overwritten::Contest;
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
@@ -89,7 +90,8 @@ fn weigh(
         Compat::None => count(&workload.pods, spec, yardstick, now),
         Compat::Hpa => Counts { serving: spec, warm: spec, ..Counts::default() },
     };
-    let pending = pending_pods(&counts, yardstick, memory, now);
+    let missing = expire_missing(&mut counts, yardstick, memory, now);
+    let rollout = rollout(workload, memory, now);
     let mut limits = limits(policy, workload, &counts, memory);
     counts.reachable = reachable(policy, workload, &counts, memory);
 
@@ -97,7 +99,8 @@ fn weigh(
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
     let turns = memory.changes.turns(FLAPPING_SPAN, now);
     let reversals = count_of(turns.len());
-    let scale_down_window = widened(policy.scale_down.window, reversals, policy.compat);
+    let widened = widened(policy.scale_down.window, reversals, policy.compat);
+    let scale_down_window = widened + policy.scale_down_delay();
     let ground = Ground {
         policy,
         counts: &counts,
@@ -122,18 +125,17 @@ fn weigh(
         memory.last_recommendation = None;
     }
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
-    let awaited = memory.past == Past::Awaited;
+    let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
-    let (steady, wants_age) = guard_scale_down(
-        &ground,
-        &demand,
-        workload,
-        (pending, awaited),
-        orders.may_write(),
-        safe,
-        &mut trail,
-    );
-    let wish = wish(policy, spec, base, steady, &demand, memory, now);
+    let scene = Scene {
+        spec_replicas: spec,
+        rollout,
+        contest,
+        history_awaited: memory.past == Past::Awaited,
+        may_write: orders.may_write(),
+    };
+    let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
+    let wish = Wish { rollout, ..wish(policy, spec, base, steady, &demand, memory, now) };
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
@@ -144,6 +146,7 @@ fn weigh(
     let writes = orders.may_write() && outcome.replicas != spec;
     if writes {
         memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
+        memory.overwritten.ask(now);
     }
     let conditions = conditions::seen(&conditions::Seen {
         policy,
@@ -157,6 +160,11 @@ fn weigh(
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
+        missing,
+        deadline: yardstick.deadline,
+        stalled: rollout == Rollout::Stalled,
+        contest,
+        unreadable: observation.overrides.unreadable.as_deref(),
     });
     let lasting = (start_up(memory), drain(memory), turns);
     report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting)
@@ -201,7 +209,7 @@ fn report(
 
 /// How long past recommendations and needs are kept.
 pub(super) fn kept(policy: &Policy) -> Span {
-    policy.scale_down.window.times(WIDEST).max(policy.scale_up.window)
+    (policy.scale_down.window.times(WIDEST) + policy.scale_down_delay()).max(policy.scale_up.window)
 }
 
 /// When pods count as warm, and when as failing.
@@ -218,15 +226,38 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
 }
 
-/// Pods that are still to come or to warm up. Pods that were asked for and never appear (a quota, a webhook) stop
-/// counting when a pod would be given up.
-fn pending_pods(counts: &Counts, yardstick: Yardstick, memory: &mut Memory, now: Time) -> u32 {
+/// Pods that were asked for and never appear (a quota, a webhook) stop counting as ordered when a pod would be given up:
+/// nothing waits for them, and they take no room of those that warm up. Tells how many.
+fn expire_missing(counts: &mut Counts, yardstick: Yardstick, memory: &mut Memory, now: Time) -> u32 {
     if counts.missing == 0 {
         memory.missing_since = None;
-        return counts.ordered;
+        return 0;
     }
     let since = *memory.missing_since.get_or_insert(now);
-    if now.since(since) >= yardstick.deadline { counts.ordered - counts.missing } else { counts.ordered }
+    if now.since(since) < yardstick.deadline {
+        return 0;
+    }
+    counts.ordered = counts.ordered.saturating_sub(counts.missing);
+    counts.missing
+}
+
+/// The rollout under way. Where no pod has come, turned Ready or begun to go for as long as a pod may take to start and
+/// to go, it makes no progress and counts as stalled, also where its controller never says so.
+fn rollout(workload: &Workload, memory: &mut Memory, now: Time) -> Rollout {
+    if workload.rollout != Rollout::Progressing {
+        memory.rollout_since = None;
+        return workload.rollout;
+    }
+    let since = *memory.rollout_since.get_or_insert(now);
+    let signs = workload.pods.iter().flat_map(|pod| {
+        [Some(pod.created), pod.ready_since, pod.terminating_since]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at <= now)
+    });
+    let progress = signs.max().unwrap_or(since).max(since);
+    let patience = workload.progress_deadline + workload.termination_grace;
+    if now.since(progress) < patience { Rollout::Progressing } else { Rollout::Stalled }
 }
 
 /// The most pods that can hold connections at one moment.
@@ -314,18 +345,25 @@ fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut
     after
 }
 
+/// What a scale-in heeds beside demand and pods.
+struct Scene {
+    spec_replicas: u32,
+    rollout: Rollout,
+    contest: Option<Contest>,
+    history_awaited: bool,
+    may_write: bool,
+}
+
 /// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
 /// is missing.
 fn guard_scale_down(
     ground: &Ground<'_>,
     demand: &Demand,
-    workload: &Workload,
-    (pending, history_awaited): (u32, bool),
-    may_write: bool,
+    scene: &Scene,
     stabilized: u32,
     trail: &mut Trail,
 ) -> (u32, bool) {
-    let (policy, base) = (ground.policy, ground.base);
+    let (policy, base, pending) = (ground.policy, ground.base, ground.counts.ordered);
     if stabilized >= base || policy.compat == Compat::Hpa {
         return (stabilized, false);
     }
@@ -338,7 +376,7 @@ fn guard_scale_down(
         })
         // A rollout explains the pods that are still to come.
         .or_else(|| {
-            (workload.rollout == Rollout::Progressing).then(|| {
+            (scene.rollout == Rollout::Progressing).then(|| {
                 (Reason::RolloutInProgress, "nothing is removed while a rollout is under way".to_owned())
             })
         })
@@ -354,7 +392,17 @@ fn guard_scale_down(
                 .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
         })
         .or_else(|| {
-            history_awaited.then(|| {
+            scene.contest.map(|contest| {
+                let until = super::moment(contest.until);
+                let message = format!(
+                    "somebody else sets the count to {} again and again: nothing is removed before {until}",
+                    contest.theirs
+                );
+                (Reason::ReplicasOverwritten, message)
+            })
+        })
+        .or_else(|| {
+            scene.history_awaited.then(|| {
                 let message = "nothing is removed before the history of the signals is read";
                 (Reason::HistoryPending, message.to_owned())
             })
@@ -363,8 +411,8 @@ fn guard_scale_down(
             // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
             // says would change each time that it is asked.
             let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
-            let falls = may_write
-                && floored < workload.spec_replicas
+            let falls = scene.may_write
+                && floored < scene.spec_replicas
                 && policy.scale_down.select != SelectPolicy::Disabled;
             (falls && !demand.ages_proven).then(|| {
                 (
@@ -403,6 +451,7 @@ fn wish(
             .map(|fallback| fallback.replicas),
         without_signal: without,
         scale_up_paused: policy.scale_up_paused && policy.mode != Mode::Frozen,
+        rollout: Rollout::Settled,
     }
 }
 

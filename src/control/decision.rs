@@ -201,8 +201,14 @@ pub enum ConditionType {
     BudgetInfeasible,
     /// The count changes direction too often.
     Flapping,
+    /// Pods do not become Ready in time, or do not appear; they are not waited for.
+    PodsFailing,
     /// Everything is in order: readable, measured and free to act.
     Ready,
+    /// Somebody else sets the count again and again.
+    ReplicasOverwritten,
+    /// A rollout makes no progress; it is not waited for.
+    RolloutStalled,
     /// Whether signals drive the count.
     ScalingActive,
     /// Whether a limit holds the count.

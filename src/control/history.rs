@@ -92,7 +92,8 @@ impl Policy {
     /// soon be, and what the smoothing remembers.
     pub fn history_needed(&self, memory: &Memory, now: Time) -> Span {
         let widest = if memory.changes.reversals(FLAPPING_SPAN, now) >= NEAR_FLAPPING { WIDEST } else { 1 };
-        let windows = self.scale_down.window.times(widest).max(self.scale_up.window);
+        let windows =
+            (self.scale_down.window.times(widest) + self.scale_down_delay()).max(self.scale_up.window);
         let smoothing = self.scale_up_half_life.max(self.scale_down_half_life).times(HALF_LIVES);
         // What lies exactly at the edge of a window is out of it.
         let edge = self.polling_interval.times(2);

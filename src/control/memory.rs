@@ -4,6 +4,7 @@ use super::decide::MISSED_EVALUATIONS;
 use super::decision::Drain;
 use super::moment;
 use super::observation::Workload;
+use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
 use super::window::{Extreme, Window};
@@ -40,6 +41,12 @@ pub struct Memory {
     pub(super) asked: Option<Asked>,
     /// Since when pods that were asked for have been missing.
     pub(super) missing_since: Option<Time>,
+    /// Since when a rollout has been under way.
+    pub(super) rollout_since: Option<Time>,
+    /// The count as it was seen last, or asked for.
+    pub(super) expected: Option<u32>,
+    /// Counts set by others.
+    pub(super) overwritten: Overwritten,
     /// Time from creation to Ready.
     pub(super) start_up: Durations,
     /// Time from the request to shut down until a pod was gone.
@@ -115,6 +122,9 @@ impl Default for Memory {
             changes: Changes::default(),
             asked: None,
             missing_since: None,
+            rollout_since: None,
+            expected: None,
+            overwritten: Overwritten::default(),
             start_up: Durations::default(),
             drain: Durations::default(),
             past: Past::None,
@@ -179,6 +189,11 @@ impl Memory {
         }
     }
 
+    /// Takes note that the count asked for last was accepted; another one seen next was set by somebody else.
+    pub fn note_written(&mut self) {
+        self.expected = self.asked.map(|asked| asked.to).or(self.expected);
+    }
+
     /// Takes note of the time, and of a change that has landed.
     pub(super) fn begin(&mut self, policy: &Policy, spec_replicas: u32, now: Time) {
         self.follow_the_clock(policy.polling_interval, now);
@@ -192,6 +207,12 @@ impl Memory {
                 *memory = SignalMemory { name: signal.name.clone(), ..SignalMemory::default() };
             }
         }
+        let ours = self.asked.map(|asked| asked.to).into_iter().chain(self.expected);
+        let others = self.expected.is_some_and(|expected| expected > 0) && spec_replicas > 0;
+        if others && ours.into_iter().all(|ours| ours != spec_replicas) {
+            self.overwritten.see(spec_replicas, now);
+        }
+        self.expected = Some(spec_replicas);
         if let Some(asked) = self.asked
             && asked.to == spec_replicas
         {

@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod net;
 mod observation;
+mod overwritten;
 mod policy;
 mod rate;
 mod reason;

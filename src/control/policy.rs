@@ -1,5 +1,7 @@
 //! A policy as `decide` reads it: numbers parsed, defaults filled in, contradictions refused.
 
+use std::borrow::Cow;
+
 use crate::api::{
     Absent, AveragedOver, Coverage, Enforcement, FallbackBehavior, Mode, PolicyKind, Ramp, Role,
     RolloutOverlap, SelectPolicy, TargetKind, WarmUpSource, Warnings, Zero,
@@ -44,6 +46,10 @@ pub struct Policy {
     pub scale_up: Rules,
     /// Rules for removing pods.
     pub scale_down: Rules,
+    /// Removing pods is gradual: the user wrote no rate, and HPA's would let all of them go at once.
+    pub gradual: bool,
+    /// What tells this policy from others, so that not all remove pods in the same second; 0 for no delay.
+    pub seed: u64,
     /// Half-life of the smoothing for growth.
     pub scale_up_half_life: Span,
     /// Half-life of the smoothing for shrinking.
@@ -60,6 +66,41 @@ pub struct Policy {
     pub scalability: Option<Scalability>,
     /// Fallback.
     pub fallback: Option<Fallback>,
+}
+
+/// A gradual scale-in removes at most the larger of these in their period.
+const GRADUAL: [Rate; 2] = [
+    Rate { kind: PolicyKind::Percent, value: 25, period: Span::from_seconds(60) },
+    Rate { kind: PolicyKind::Pods, value: 10, period: Span::from_seconds(60) },
+];
+/// A scale-in comes at most this share of its window later than the window alone would have it …
+const DELAY_SHARE: u64 = 10;
+/// … and at most this much.
+const LONGEST_DELAY: Span = Span::from_seconds(30);
+
+impl Policy {
+    /// The rules for removing pods that are in force.
+    pub(super) fn removal(&self) -> Cow<'_, Rules> {
+        if self.gradual && self.compat == Compat::None {
+            Cow::Owned(Rules { policies: GRADUAL.to_vec(), ..self.scale_down.clone() })
+        } else {
+            Cow::Borrowed(&self.scale_down)
+        }
+    }
+
+    /// How much later than its window alone would have it a scale-in comes, in whole seconds: workloads that lost their
+    /// load in the same moment drop their connections one after the other.
+    pub(super) fn scale_down_delay(&self) -> Span {
+        if self.compat == Compat::Hpa || self.seed == 0 {
+            return Span::ZERO;
+        }
+        let most =
+            Span::from_millis(self.scale_down.window.millis().div_euclid(DELAY_SHARE)).min(LONGEST_DELAY);
+        let choices = most.millis().div_euclid(1000).saturating_add(1);
+        // Seeds of policies made one after the other differ in few bits.
+        let spread = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        Span::from_seconds(spread.checked_rem(choices).unwrap_or(0))
+    }
 }
 
 /// A count held by a person.

@@ -53,6 +53,18 @@ pub enum Reason {
     /// The scalability ceiling holds the count.
     ScalabilityCeiling,
 
+    // Expiries and disturbances.
+    /// Pods are not Ready long after they should have been.
+    PodsNotReady,
+    /// Pods that were asked for do not appear.
+    PodsMissing,
+    /// A rollout makes no progress, so nothing waits for it any more.
+    RolloutStalled,
+    /// Somebody else sets the count again and again, so the larger count is kept.
+    ReplicasOverwritten,
+    /// An annotation could not be read.
+    UnreadableAnnotation,
+
     // Signals.
     /// The number is fit to use.
     Fresh,

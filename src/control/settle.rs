@@ -26,6 +26,8 @@ pub(super) struct Wish {
     pub(super) without_signal: Span,
     /// Demand may not add pods.
     pub(super) scale_up_paused: bool,
+    /// The rollout under way; one that makes no progress counts as stalled.
+    pub(super) rollout: Rollout,
 }
 
 /// What people and modes order.
@@ -299,7 +301,7 @@ impl Case<'_> {
             );
             self.warming(rated, trail)
         } else if wanted < spec {
-            let limit = self.memory.changes.scale_down_limit(&policy.scale_down, spec, self.now);
+            let limit = self.memory.changes.scale_down_limit(&policy.removal(), spec, self.now);
             let rated = wanted.max(limit);
             let reason = if rated > wanted { Reason::ScaleDownLimit } else { Reason::Unchanged };
             let message = if policy.scale_down.select == SelectPolicy::Disabled {
@@ -338,14 +340,14 @@ impl Case<'_> {
             return None;
         }
         let above = format!("{spec} is above the {} that {} allows", soft.replicas, soft.limit.in_words());
-        if self.workload.rollout == Rollout::Progressing {
+        if self.wish.rollout == Rollout::Progressing {
             return Some(Ruling {
                 replicas: spec,
                 reason: Reason::RolloutInProgress,
                 message: format!("{above}: waiting for the rollout"),
             });
         }
-        let mut rules = self.policy.scale_down.clone();
+        let mut rules = self.policy.removal().into_owned();
         if rules.select == SelectPolicy::Disabled {
             rules.select = SelectPolicy::Max;
         }

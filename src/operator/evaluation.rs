@@ -82,7 +82,9 @@ impl PolicyTask {
             return compiled.clone();
         }
         let compiled = match &record.spec {
-            Ok(spec) => Policy::compile(spec).map(Arc::new).map_err(|error| error.to_string()),
+            Ok(spec) => Policy::compile(spec)
+                .map(|policy| Arc::new(Policy { seed: record.uid.0, ..policy }))
+                .map_err(|error| error.to_string()),
             Err(fault) => Err(fault.clone()),
         };
         self.state.compiled = Some((record.generation, compiled.clone()));
@@ -134,7 +136,7 @@ impl PolicyTask {
             if let Target::Seen(workload) = &observation.target {
                 self.recollect(record, policy, workload, now);
             }
-            let (decision, memory) =
+            let (decision, mut memory) =
                 (self.context.decide)(policy, &observation, self.state.memory.clone(), now);
             let acted = self.act(record, spec, &decision, view.resource_version.as_deref()).await;
             if attempt < ATTEMPTS
@@ -142,7 +144,11 @@ impl PolicyTask {
             {
                 continue;
             }
-            self.record_decision(record, spec, &observation, &decision, now);
+            let written = matches!(acted, Acted::Rescaled { .. });
+            if written {
+                memory.note_written();
+            }
+            self.record_decision(record, spec, &observation, &decision, written, now);
             self.state.live_through(&observation, now, &decision.steps);
             self.state.memory = memory;
             self.state.first = false;
@@ -195,6 +201,7 @@ impl PolicyTask {
         spec: &ScalingPolicySpec,
         observation: &Observation,
         decision: &Decision,
+        written: bool,
         now: Time,
     ) {
         let recollection = self.state.recollection.take();
@@ -214,6 +221,8 @@ impl PolicyTask {
             spec: spec.clone(),
             observation: observation.clone(),
             decision: decision.clone(),
+            seed: record.uid.0,
+            written,
         };
         if !recorder.record(&record.key, &line) {
             self.context.metrics.unrecorded();

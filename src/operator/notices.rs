@@ -86,7 +86,12 @@ fn passing(condition: &Condition) -> bool {
 
 fn good(condition: &Condition) -> bool {
     let wanted = match condition.type_.as_str() {
-        "ScalingLimited" | "BudgetInfeasible" | "Flapping" => "False",
+        "ScalingLimited"
+        | "BudgetInfeasible"
+        | "Flapping"
+        | "PodsFailing"
+        | "ReplicasOverwritten"
+        | "RolloutStalled" => "False",
         _ => "True",
     };
     condition.status == wanted
@@ -200,6 +205,20 @@ mod tests {
                 &[ACTIVE, READY],
                 &[ACTIVE, "Ready False RivalAutoscaler"],
                 &["RivalAutoscaler!"],
+            ),
+            (
+                "somebody else sets the count",
+                &[READY],
+                &["ReplicasOverwritten True ReplicasOverwritten", READY],
+                &["ReplicasOverwritten!"],
+            ),
+            ("pods fail", &[READY], &["PodsFailing True PodsNotReady", READY], &["PodsNotReady!"]),
+            ("a rollout stalls", &[READY], &["RolloutStalled True RolloutStalled"], &["RolloutStalled!"]),
+            (
+                "an annotation is misspelt",
+                &[READY],
+                &["Ready False UnreadableAnnotation"],
+                &["UnreadableAnnotation!"],
             ),
             (
                 "it flaps",

@@ -54,6 +54,10 @@ pub struct Record {
     pub observation: Observation,
     /// What was decided.
     pub decision: Decision,
+    /// What tells the policy from others.
+    pub seed: u64,
+    /// A count was written, and accepted.
+    pub written: bool,
 }
 
 /// Where records are handed in; never waits.
@@ -201,6 +205,8 @@ mod tests {
                 spec: spec(),
                 observation,
                 decision: decision.clone(),
+                seed: 0,
+                written: false,
             };
             assert!(recorder.record(&key(), &record));
             expected.push(decision);
