@@ -3,15 +3,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 DURATION ?= 2m
+SECONDS ?= 60
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint crds bench e2e docs image setup
+.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz docs image setup
 
 help: ## Lists the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Installs what is missing (prometheus, etcd), or says how to
+setup: ## Installs what is missing (prometheus, etcd, Helm's library), or says how to
 	@scripts/setup.sh
+	@scripts/helm.sh setup
 
 demo: ## The operator on a simulated service, with a live view (DURATION=30s is shorter)
 	@scripts/setup.sh prometheus
@@ -28,15 +30,20 @@ endif
 
 check: lint test ## All that CI runs
 
-lint: ## Formatting, lints, docs, shell scripts, licences
+lint: chart-lint ## Formatting, lints, docs, shell scripts, the chart, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not installed: scripts are not linted"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences are not checked"; fi
 
-crds: ## Writes crds/ from the types
+chart-lint: ## Helm's own lint of the chart, where Helm or its library is there
+	@scripts/helm.sh setup
+	@scripts/helm.sh lint charts/plimsoll --strict || test $$? = 69
+
+crds: ## Writes crds/ and the chart's copy from the types
 	cargo run --quiet -- crd > crds/scalingpolicies.plimsoll.dev.yaml
+	cp crds/*.yaml charts/plimsoll/crds/
 
 bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
@@ -50,6 +57,12 @@ e2e: setup ## The scenarios on the double and on real servers, with what they pr
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages
+
+node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only)
+	cargo test --package e2e --test real_node -- --nocapture
+
+fuzz: ## Every fuzz target for SECONDS=60, where cargo-fuzz is installed
+	@scripts/fuzz.sh $(SECONDS)
 
 image: ## Builds the container image plimsoll:dev with buildah, podman or docker
 	@scripts/image.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the container image: the operator, the libraries it names, the certificates of public authorities; no shell, no root.
+# IMAGE is its name; BINARY a program that is built already; ARCHIVE a file to write the image to, and to keep it nowhere else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,13 +14,18 @@ if [ -z "${builder:-}" ]; then
   exit 1
 fi
 
-cargo build --release --bin plimsoll
+binary=${BINARY:-}
+if [ -z "$binary" ]; then
+  cargo build --release --bin plimsoll
+  binary=target/release/plimsoll
+fi
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-install -D -m 0755 target/release/plimsoll "$root/plimsoll"
+install -D -m 0755 "$binary" "$root/plimsoll"
+if command -v strip >/dev/null; then strip --strip-debug "$root/plimsoll"; fi
 # The loader and the C library are all that the binary needs of a system.
-ldd target/release/plimsoll | grep -o '/[^ )]*' | while read -r library; do
+ldd "$binary" | grep -o '/[^ )]*' | while read -r library; do
   install -D -m 0755 "$library" "$root$library"
 done
 certificates=/etc/ssl/certs/ca-certificates.crt
@@ -31,5 +37,17 @@ case $builder in
   buildah) buildah build --quiet --isolation chroot --file Containerfile --tag "$image" "$root" ;;
   *) "$builder" build --quiet --file Containerfile --tag "$image" "$root" ;;
 esac
+if [ -n "${ARCHIVE:-}" ]; then
+  case $builder in
+    buildah)
+      buildah push --quiet "$image" "docker-archive:$ARCHIVE:$image"
+      buildah rmi "$image" >/dev/null
+      ;;
+    *)
+      "$builder" save --output "$ARCHIVE" "$image"
+      "$builder" rmi "$image" >/dev/null
+      ;;
+  esac
+fi
 size=$(du -sb "$root" | cut -f1)
 echo "$image built with $builder, $((size / 1024 / 1024)) MiB of files"

@@ -119,6 +119,20 @@ fn each_condition_alone_holds_it() {
 }
 
 #[test]
+fn where_the_count_stays_anyway_no_age_is_waited_for() {
+    for (more, reason) in [
+        ("minReplicas: 20\n", Reason::TooFewReplicas),
+        ("behavior: {scaleDown: {selectPolicy: Disabled}}\n", Reason::ScaleDownLimit),
+    ] {
+        let decision = after_calm(more, |world| {
+            world.readings[1].age =
+                Age::Earlier { age: Span::from_seconds(30), at: NOW - Span::from_seconds(45) };
+        });
+        assert_eq!((decision.write, decision.reason, decision.wants_age), (None, reason, false), "{more}");
+    }
+}
+
+#[test]
 fn what_has_expired_no_longer_holds_it() {
     type Disturb = fn(&mut Observation);
     let cases: [(&str, Disturb); 4] = [

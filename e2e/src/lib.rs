@@ -3,6 +3,7 @@
 
 pub mod apiserver;
 pub mod bed;
+pub mod chaos;
 pub mod clock;
 pub mod cost;
 pub mod demo;

@@ -9,6 +9,7 @@ mod identity;
 mod index;
 mod lease;
 mod overrides;
+mod pace;
 mod pod;
 mod policy;
 mod preflight;

@@ -13,6 +13,11 @@ pub const EMERGENCY_MAX: &str = "plimsoll.dev/emergency-max";
 /// The annotation that holds the count.
 pub const FREEZE: &str = "plimsoll.dev/freeze";
 
+/// The longest reason that is kept, in characters; the spec's own may be as long.
+const LONGEST_REASON: usize = 256;
+/// So much is quoted of what is not understood, in characters.
+const LONGEST_QUOTE: usize = 64;
+
 /// Reads a policy's annotations.
 pub fn overrides(annotations: Option<&BTreeMap<String, String>>) -> Overrides {
     let mut unreadable = Vec::new();
@@ -20,6 +25,7 @@ pub fn overrides(annotations: Option<&BTreeMap<String, String>>) -> Overrides {
         let text = annotations?.get(name)?;
         let parsed = parse(text);
         if parsed.is_none() {
+            let text = shortened(text, LONGEST_QUOTE);
             unreadable.push(format!(
                 "annotation {name}: {text:?} is not understood: write a count of 1 or more, and if you like an end and \
                  a reason, for example \"10 until 2026-12-01T06:00:00Z because INC-1234\""
@@ -34,7 +40,9 @@ pub fn overrides(annotations: Option<&BTreeMap<String, String>>) -> Overrides {
 /// `10`, `10 until 2026-12-01T06:00:00Z`, each with ` because …`.
 fn parse(text: &str) -> Option<Override> {
     let (head, reason) = match text.split_once(" because ") {
-        Some((head, reason)) => (head, Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty())),
+        Some((head, reason)) => {
+            (head, Some(shortened(reason.trim(), LONGEST_REASON)).filter(|reason| !reason.is_empty()))
+        }
         None => (text, None),
     };
     let (count, until) = match head.split_once(" until ") {
@@ -43,6 +51,14 @@ fn parse(text: &str) -> Option<Override> {
     };
     let replicas = count.trim().parse::<u32>().ok().filter(|count| (1..=MAX_COUNT).contains(count))?;
     Some(Override { replicas, until, reason })
+}
+
+/// The first `longest` characters of `text`, marked if there are more.
+fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +102,16 @@ mod tests {
             assert_eq!(overrides.freeze, None, "{text}");
             assert!(overrides.unreadable.unwrap().contains("plimsoll.dev/freeze"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_an_endless_annotation_is_short() {
+        let endless = "é".repeat(100_000);
+        let said = read(FREEZE, &endless).unreadable.unwrap();
+        assert!(said.len() < 600, "{} bytes", said.len());
+        assert!(said.contains("example"), "{said}");
+        let reason = read(FREEZE, &format!("3 because {endless}")).freeze.unwrap().reason.unwrap();
+        assert_eq!(reason.chars().count(), LONGEST_REASON + 1, "and a mark that there was more");
     }
 
     #[test]

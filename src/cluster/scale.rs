@@ -64,6 +64,7 @@ impl Scales {
         namespace: &str,
         name: &str,
     ) -> Result<ScaleSeen, ApiError> {
+        refuse_paths(api_version, name)?;
         let resource = self.resource(api_version, kind).await?;
         let path = format!("{}/scale", resource.plural);
         let call = Call { verb: "get", resource: &path, group: &resource.group, namespace: Some(namespace) };
@@ -81,6 +82,7 @@ impl Scales {
         replicas: u32,
         resource_version: &str,
     ) -> Result<ScaleSeen, ApiError> {
+        refuse_paths(api_version, name)?;
         let resource = self.resource(api_version, kind).await?;
         let path = format!("{}/scale", resource.plural);
         let call =
@@ -145,6 +147,23 @@ impl Scales {
             })
         }
     }
+}
+
+/// Refuses what would lead a request elsewhere: both are written into its path as they are, and what may be done there is
+/// what the operator may do, not what the policy's author may.
+fn refuse_paths(api_version: &str, name: &str) -> Result<(), ApiError> {
+    let is_segment = |text: &str| {
+        !matches!(text, "" | "." | "..")
+            && text.chars().all(|sign| sign.is_ascii_graphic() && !"/\\%?#".contains(sign))
+    };
+    let fault = if !is_segment(name) {
+        format!("scaleTargetRef.name {name:?} is not the name of an object: correct it")
+    } else if api_version.split('/').count() > 2 || !api_version.split('/').all(is_segment) {
+        format!("scaleTargetRef.apiVersion {api_version:?} is not one: write it as apps/v1")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError { kind: ApiErrorKind::NotFound, message: fault })
 }
 
 impl ScaleSeen {
@@ -234,6 +253,37 @@ mod tests {
         tokio::time::advance(KNOWN_FOR).await;
         scales.get("argoproj.io/v1alpha1", "Rollout", "shop", "web").await.unwrap();
         assert_eq!(log.all().len(), 6, "a kind may move to another resource");
+    }
+
+    #[tokio::test]
+    async fn no_name_and_no_version_leads_a_request_elsewhere() {
+        let (client, log) = server(rollouts);
+        let scales = Scales::new(client, Authority::unshared());
+        let version = "argoproj.io/v1alpha1";
+        for (api_version, name) in [
+            (version, "../../victim/rollouts/web"),
+            (version, ".."),
+            (version, ""),
+            (version, "web/scale?x="),
+            (version, "web/scale#"),
+            (version, "%2e%2e%2fweb"),
+            (version, "..\\web"),
+            (version, "web scale"),
+            (version, "w\u{e9}b"),
+            ("../api/v1", "web"),
+            ("argoproj.io/..", "web"),
+            ("argoproj.io/v1alpha1/namespaces", "web"),
+            ("/v1", "web"),
+            ("v1?watch=1", "web"),
+        ] {
+            let read = scales.get(api_version, "Rollout", "shop", name).await.unwrap_err();
+            let written = scales.write(api_version, "Rollout", "shop", name, 9, "1").await.unwrap_err();
+            for error in [read, written] {
+                assert_eq!(error.kind, ApiErrorKind::NotFound);
+                assert!(error.message.contains("scaleTargetRef"), "{}", error.message);
+            }
+        }
+        assert_eq!(log.all(), [], "no server hears of them");
     }
 
     #[tokio::test]

@@ -101,7 +101,9 @@ impl Written {
     /// Why `next` should be written now, if it should. `rescaled` tells that the count was just written.
     pub fn occasion(&self, next: &ScalingPolicyStatus, rescaled: bool, now: Time) -> Option<Occasion> {
         let Some(last) = &self.last else { return Some(Occasion::First) };
-        let since = last.as_of.as_ref().map_or(CHECKPOINT_INTERVAL, |written| now.since(moment(written.0)));
+        // A clock that was ahead wrote a time that is still to come; how long ago that was is not known.
+        let at = written(last).filter(|at| *at <= now);
+        let since = at.map_or(CHECKPOINT_INTERVAL, |at| now.since(at));
         if rescaled || last.current_replicas != next.current_replicas {
             return Some(Occasion::Count);
         }

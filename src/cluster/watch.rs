@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::call::{ApiError, ApiErrorKind, Call};
 use super::identity::Uid;
 use super::index::Index;
+use super::pace::paced;
 use super::watched::Watched;
 use crate::api::ScalingPolicy;
 use crate::operator::Clock;
@@ -66,6 +67,7 @@ impl Watches {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let mut watches = Self { states: Vec::new(), tasks: JoinSet::new() };
+        let client = &paced(client);
         let everywhere = [None];
         let scopes: Vec<_> = namespaces.iter().map(|namespace| Some(namespace.clone())).collect();
         for scope in if scopes.is_empty() { everywhere.as_slice() } else { scopes.as_slice() } {
@@ -267,7 +269,7 @@ impl Sink {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use serde_json::json;
     use tokio::sync::mpsc::unbounded_channel;
@@ -311,6 +313,24 @@ mod tests {
         pods.store(true, Ordering::SeqCst);
         timeout(Duration::from_secs(60), health.synced()).await.unwrap();
         assert_eq!((health.unsynced().len(), health.blind()), (0, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_ends_at_once_is_begun_again_once_a_second() {
+        let begun = Arc::new(AtomicU32::new(0));
+        let count = begun.clone();
+        let watches = watches(move |asked| match asked.path.as_str() {
+            path if path.contains("/pods") && path.contains("watch=true") => {
+                assert!(count.fetch_add(1, Ordering::SeqCst) < 1000, "without a pause no time passes at all");
+                Answer::Silence(Duration::ZERO)
+            }
+            path if path.contains("watch=true") => Answer::Silence(Duration::from_secs(60)),
+            _ => empty_list(),
+        });
+        watches.health().synced().await;
+        seconds(60).await;
+        assert!((58..=61).contains(&begun.load(Ordering::SeqCst)), "{begun:?}");
+        assert_eq!(watches.health().blind(), None, "what happens is heard all the same");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
-use crate::api::{FallbackBehavior, Mode, WarmUpSource};
+use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
 use crate::number::count_of;
@@ -121,7 +121,8 @@ fn weigh(
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
-    let scene = Scene { rollout, contest, history_awaited: memory.past == Past::Awaited };
+    let scene =
+        Scene { spec_replicas: spec, rollout, contest, history_awaited: memory.past == Past::Awaited };
     let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
     let wish = Wish { rollout, ..wish(policy, spec, base, steady, &demand, memory, now) };
     let orders = Orders::read(policy, observation, now);
@@ -336,6 +337,7 @@ fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut
 
 /// What a scale-in heeds beside demand and pods.
 struct Scene {
+    spec_replicas: u32,
     rollout: Rollout,
     contest: Option<Contest>,
     history_awaited: bool,
@@ -395,7 +397,11 @@ fn guard_scale_down(
             })
         })
         .or_else(|| {
-            (!demand.ages_proven).then(|| {
+            // Where a floor or a rate keeps the count anyway, no age is waited for, or what status says would change
+            // each time that it is asked.
+            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
+            let falls = floored < scene.spec_replicas && policy.scale_down.select != SelectPolicy::Disabled;
+            (falls && !demand.ages_proven).then(|| {
                 (
                     Reason::AgeUnconfirmed,
                     "nothing is removed before the data's age is measured anew".to_owned(),

@@ -1,5 +1,6 @@
 //! What `decide` remembers from one evaluation to the next.
 
+use super::decide::MISSED_EVALUATIONS;
 use super::decision::Drain;
 use super::moment;
 use super::observation::Workload;
@@ -195,6 +196,7 @@ impl Memory {
 
     /// Takes note of the time, and of a change that has landed.
     pub(super) fn begin(&mut self, policy: &Policy, spec_replicas: u32, now: Time) {
+        self.follow_the_clock(policy.polling_interval, now);
         if self.born.is_none() {
             self.born = Some(now);
             self.last_fresh = Some(now);
@@ -228,6 +230,28 @@ impl Memory {
             }
             self.asked = None;
         }
+    }
+
+    /// A clock that jumped must not make what was noted before it look like what it is not.
+    fn follow_the_clock(&mut self, polling_interval: Span, now: Time) {
+        if let Some(last) = self.last_evaluation {
+            if now + polling_interval < last {
+                // Notes from the future would hold everything until the clock is there again. What was measured stays
+                // true; the rest is forgotten, as in a restart.
+                *self = Self {
+                    changes: std::mem::take(&mut self.changes),
+                    asked: self.asked.map(|asked| Asked { at: now, ..asked }),
+                    start_up: std::mem::take(&mut self.start_up),
+                    drain: std::mem::take(&mut self.drain),
+                    ..Self::default()
+                };
+            } else if now.since(last) > polling_interval.times(MISSED_EVALUATIONS) {
+                // Nobody looked in between, so nobody knows that there was no data.
+                let unseen = now.since(last).minus(polling_interval);
+                self.last_fresh = self.last_fresh.map(|fresh| (fresh + unseen).min(now));
+            }
+        }
+        self.changes.not_after(now);
     }
 
     /// Learns start-up and drain times from pods that became Ready, or went, since the last evaluation.

@@ -35,6 +35,13 @@ impl Changes {
         }
     }
 
+    /// Takes changes that a wrong clock dated in the future as made just now.
+    pub(super) fn not_after(&mut self, now: Time) {
+        for (at, _) in self.added.iter_mut().chain(&mut self.removed) {
+            *at = (*at).min(now);
+        }
+    }
+
     /// Records a change as HPA does: a change older than the longest period of its own direction gives its place to
     /// the new one, although the other direction's periods may still ask for it.
     pub(super) fn record_as_hpa(

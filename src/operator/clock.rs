@@ -1,5 +1,7 @@
 //! What time it is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +17,23 @@ pub struct Clock(Option<Simulated>);
 struct Simulated {
     begins: Time,
     since: Instant,
+    error: ClockError,
+}
+
+/// How far a simulated clock is off, in milliseconds; for clocks that jump.
+#[derive(Clone, Debug, Default)]
+pub struct ClockError(Arc<AtomicI64>);
+
+impl ClockError {
+    /// Puts the clock so far ahead of the time, or behind it.
+    pub fn set(&self, milliseconds: i64) {
+        self.0.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// How far the clock is ahead of the time.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Clock {
@@ -25,14 +44,22 @@ impl Clock {
 
     /// It is `now`, and from here on time passes as it does for tokio: not at all while tokio's clock is paused.
     pub fn simulated(now: Time) -> Self {
-        Self(Some(Simulated { begins: now, since: Instant::now() }))
+        Self::faulty(now, ClockError::default())
+    }
+
+    /// The same, off by `error`.
+    pub fn faulty(now: Time, error: ClockError) -> Self {
+        Self(Some(Simulated { begins: now, since: Instant::now(), error }))
     }
 
     /// Now.
     pub fn now(&self) -> Time {
         match &self.0 {
             None => moment(jiff::Timestamp::now()),
-            Some(simulated) => simulated.begins + span(simulated.since.elapsed()),
+            Some(simulated) => {
+                let now = simulated.begins + span(simulated.since.elapsed());
+                Time::from_millis(now.millis().saturating_add(simulated.error.get()))
+            }
         }
     }
 }
@@ -53,6 +80,16 @@ mod tests {
         assert_eq!(clock.now(), start);
         tokio::time::advance(Duration::from_millis(1500)).await;
         assert_eq!(clock.now(), start + Span::from_millis(1500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_faulty_clock_jumps_both_ways() {
+        let (start, error) = (Time::from_seconds(1_000_000), ClockError::default());
+        let clock = Clock::faulty(start, error.clone());
+        error.set(5000);
+        assert_eq!(clock.now(), start + Span::from_seconds(5));
+        error.set(-5000);
+        assert_eq!(clock.now(), start - Span::from_seconds(5));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod loop_tests;
 #[cfg(test)]
 mod testing;
 
-pub use clock::Clock;
+pub use clock::{Clock, ClockError};
 pub use leader::Election;
 pub use options::Options;
 pub use record::{RECORD_VERSION, Record, Recorder};

@@ -116,7 +116,9 @@ impl Budget {
 
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
-        let since = *self.since.get_or_insert(now);
+        // A clock that was set back must not keep events waiting until it is there again.
+        let since = self.since.filter(|since| *since <= now).unwrap_or(now);
+        self.since = Some(since);
         let earned = now.since(since).millis().div_euclid(Self::REFILL.millis());
         if earned > 0 {
             self.left = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.left).min(Self::BURST);

@@ -22,22 +22,23 @@ const INFO_MARK: &str = "PromQL info:";
 
 /// An answer to a query.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answered {
+pub struct Answered {
     /// Never [`Answer::Failed`].
-    pub(super) answer: Answer,
+    pub answer: Answer,
     /// What makes the answer doubtful.
-    pub(super) warnings: Vec<String>,
+    pub warnings: Vec<String>,
     /// What its author may want to know; says nothing about the answer's quality.
-    pub(super) infos: Vec<String>,
+    pub infos: Vec<String>,
 }
 
 /// Why a body is no answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Undecoded {
-    /// It is not the query API's JSON.
+pub enum Undecoded {
+    /// It is not the query API's JSON; what is wrong with it.
     NotPrometheus(String),
     /// It is, and says that the query failed.
     Error {
+        /// Of what kind the failure is.
         kind: FailureKind,
         /// What happened, as the rest of a sentence that begins with the server.
         words: String,
@@ -71,7 +72,7 @@ impl Decoded for Answered {
 }
 
 /// Decodes the body of an answer, whatever its HTTP status.
-pub(super) fn decode(body: &[u8]) -> Result<Answered, Undecoded> {
+pub fn decode(body: &[u8]) -> Result<Answered, Undecoded> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Undecoded::NotPrometheus("no JSON object".into()));
     }
@@ -219,6 +220,9 @@ impl List {
     fn sample_value(self) -> Result<f64, Undecoded> {
         let first = self.first.map(|first| *first);
         let fault = match (self.length, first, self.second.map(|second| *second)) {
+            (2, Some(Item::Number), Some(Item::Text(text))) if text.chars().count() > LONGEST_WORDS => {
+                "the sample's value is longer than any number".into()
+            }
             (2, Some(Item::Number), Some(Item::Text(text))) => match text.parse() {
                 Ok(value) => return Ok(value),
                 Err(_) => format!("the sample's value is {:?}", presentable(&text, 40)),
@@ -268,7 +272,8 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Item, E> {
-        Ok(Item::Text(text.chars().take(LONGEST_WORDS).collect()))
+        // One sign more tells that there was more.
+        Ok(Item::Text(text.chars().take(LONGEST_WORDS + 1).collect()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Item, A::Error> {

@@ -17,7 +17,9 @@ mod sharing;
 mod statistics;
 mod transport;
 
+pub use answer::{Answered, Undecoded, decode};
 pub use config::{Auth, BasicAuth, Config, ConfigError, ServerConfig, Tls};
 pub use failure::FailureKind;
 pub use servers::{Evaluation, Servers};
 pub use statistics::{ServerStatistics, Statistics};
+pub use transport::{Broken, Transport};

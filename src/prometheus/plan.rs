@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::promql::{AgeQuery, ParseError, Query};
 use super::servers::Evaluation;
 use crate::time::{Span, Time};
 
-/// The most plans remembered; beyond it all are forgotten and made anew.
-const CAPACITY: usize = 8192;
+/// A plan that nobody asked for in so long belongs to a policy that went or was edited.
+const KEPT_FOR: Duration = Duration::from_hours(2);
+/// With fewer plans it is not worth looking for those to forget.
+const FEW: usize = 1024;
 
 /// What is asked for one signal.
 pub(super) struct Plan {
@@ -88,7 +93,14 @@ type Planned = Result<Arc<Plan>, String>;
 
 /// One server's plans.
 #[derive(Default)]
-pub(super) struct Plans(Mutex<HashMap<PlanKey, Planned>>);
+pub(super) struct Plans(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    plans: HashMap<PlanKey, (Planned, Instant)>,
+    /// Plans left after the last look for those to forget.
+    left: usize,
+}
 
 /// What a plan depends on. The namespace counts only where it is put into the query.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -107,16 +119,50 @@ impl Plans {
             freshness_query: evaluation.freshness_query.clone(),
             covered_within: evaluation.coverage.then_some(evaluation.max_age),
         };
-        let plans = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(planned) = plans().get(&key) {
+        let now = Instant::now();
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((planned, used)) = kept().plans.get_mut(&key) {
+            *used = now;
             return planned.clone();
         }
         let planned = Plan::new(evaluation, matcher).map(Arc::new);
-        let mut plans = plans();
-        if plans.len() >= CAPACITY {
-            plans.clear();
+        let mut kept = kept();
+        if kept.plans.len() >= FEW.max(kept.left.saturating_mul(2)) {
+            kept.plans.retain(|_, (_, used)| now - *used < KEPT_FOR);
+            kept.left = kept.plans.len();
         }
-        plans.insert(key, planned.clone());
+        kept.plans.insert(key, (planned.clone(), now));
         planned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(plans: &Plans, number: usize) -> Arc<Plan> {
+        let query = format!("sum(load{{app=\"{number}\"}})");
+        let evaluation = Evaluation {
+            query,
+            freshness_query: None,
+            max_age: Span::from_seconds(60),
+            coverage: false,
+            ask_age: false,
+            newer_than: None,
+        };
+        plans.plan(&evaluation, None).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ages_of_twenty_thousand_queries_are_remembered_and_those_of_queries_that_went_are_not() {
+        let plans = Plans::default();
+        let age = Some((Span::from_seconds(4), Time::from_seconds(1_790_000_000)));
+        (0..20_000).for_each(|number| ask(&plans, number).remember_age(age));
+        assert!((0..20_000).all(|number| ask(&plans, number).last_age() == age));
+        for edit in 1..10 {
+            tokio::time::advance(KEPT_FOR).await;
+            (0..20_000).for_each(|number| drop(ask(&plans, edit * 20_000 + number)));
+            assert!(plans.0.lock().unwrap().plans.len() <= 60_000);
+        }
     }
 }

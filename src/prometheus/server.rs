@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -20,7 +20,7 @@ use super::history::RangeSharing;
 use super::plan::Plans;
 use super::sharing::Sharing;
 use super::statistics::{Counters, ServerStatistics};
-use super::transport;
+use super::transport::{self, Transport};
 use crate::signal::Moments;
 use crate::time::{Span, Time};
 
@@ -54,7 +54,7 @@ pub(super) struct Reply {
 }
 
 impl Server {
-    pub(super) fn new(config: ServerConfig) -> Result<Self, String> {
+    pub(super) fn new(config: ServerConfig, transport: Option<Arc<dyn Transport>>) -> Result<Self, String> {
         let slots = usize::try_from(config.max_concurrent_queries).unwrap_or(Semaphore::MAX_PERMITS);
         let wire = Wire {
             url: transport::endpoint_url(&config, "query")?,
@@ -63,6 +63,7 @@ impl Server {
             slots: Semaphore::new(slots),
             history_slots: Semaphore::new((slots / HISTORY_SHARE).max(1)),
             counters: Counters::default(),
+            transport,
             config: config.clone(),
         };
         Ok(Self {
@@ -112,6 +113,8 @@ pub(super) struct Wire {
     config: ServerConfig,
     url: Url,
     range_url: Url,
+    /// What carries requests in place of a connection, if anything does.
+    transport: Option<Arc<dyn Transport>>,
     credentials: Credentials,
     slots: Semaphore,
     history_slots: Semaphore,
@@ -217,7 +220,7 @@ impl Wire {
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
             .form(&form);
-        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        let response = self.send(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             return Err(self.redirected(status, &headers));
@@ -232,6 +235,14 @@ impl Wire {
             failure.sentence = session.redact(&failure.sentence);
             failure
         })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let Some(transport) = &self.transport else {
+            return request.send().await.map_err(|error| self.broken(&error));
+        };
+        let request = request.build().map_err(|error| self.broken(&error))?;
+        transport.carry(request).await.map_err(|broken| self.failure(broken.kind, &broken.words))
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
@@ -264,7 +275,7 @@ impl Wire {
         }
         match decoded {
             Ok(mut answered) if status.is_success() => {
-                if let Some(warning) = clock_warning(headers, Timestamp::now()) {
+                if let Some(warning) = clock_warning(headers, self.now()) {
                     answered.warn(warning);
                 }
                 Ok(answered)
@@ -275,6 +286,10 @@ impl Wire {
                 Err(self.not_prometheus(path, status, headers, body, &fault))
             }
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.transport.as_ref().map_or_else(Timestamp::now, |transport| transport.now())
     }
 
     fn unauthorized(&self, status: StatusCode, said: &str) -> Failure {

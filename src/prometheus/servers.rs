@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::plan::{self, AgePlan, Plan};
 use super::server::Server;
 use super::statistics::Statistics;
+use super::transport::Transport;
 use crate::number::floor_count;
 use crate::signal::{Age, Answer, Reading};
 use crate::time::{Span, Time};
@@ -41,11 +42,20 @@ impl Servers {
     /// Makes the servers of a configuration. Nothing is dialled and no file is read until the first evaluation, so one
     /// broken server does not keep the others from working.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::make(config, None)
+    }
+
+    /// The same, with `transport` in place of connections.
+    pub fn through(config: Config, transport: &Arc<dyn Transport>) -> Result<Self, ConfigError> {
+        Self::make(config, Some(transport))
+    }
+
+    fn make(config: Config, transport: Option<&Arc<dyn Transport>>) -> Result<Self, ConfigError> {
         config.check()?;
         let mut by_name = BTreeMap::new();
         for (index, server) in config.prometheus.into_iter().enumerate() {
             let name = server.name.clone();
-            let made = Server::new(server).map_err(|fault| ConfigError::Server {
+            let made = Server::new(server, transport.cloned()).map_err(|fault| ConfigError::Server {
                 index,
                 name: name.clone(),
                 fault,

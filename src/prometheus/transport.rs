@@ -11,8 +11,29 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 
+use futures::future::BoxFuture;
+
 use super::config::ServerConfig;
 use super::failure::{FailureKind, presentable};
+
+/// Carries requests to servers in place of connections, for tests without a network. The request is the one that would
+/// have gone out; the answer is bounded, timed and decoded like any other.
+pub trait Transport: Send + Sync + 'static {
+    /// Carries one request to its server and the answer back. May take for ever: whoever asks stops waiting.
+    fn carry(&self, request: reqwest::Request) -> BoxFuture<'static, Result<reqwest::Response, Broken>>;
+
+    /// What the operator's clock shows, for the comparison with the server's.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+/// Why there was no answer at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What happened, as the rest of a sentence that begins with the server.
+    pub words: String,
+}
 
 /// A client certificate and where it came from.
 pub(super) struct Identity<'a> {

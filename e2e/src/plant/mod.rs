@@ -34,6 +34,12 @@ pub const CRASH_LOOP: &str = "plant.test/crash-loop";
 /// On a pod template: the seconds that its pods take to become ready, in place of the plant's.
 pub const STARTUP_SECONDS: &str = "plant.test/startup-seconds";
 
+/// On a pod template: the seconds that its pods take to end, in place of the plant's; their grace period bounds them.
+pub const DRAIN_SECONDS: &str = "plant.test/drain-seconds";
+
+/// On a namespace: the most pods that ReplicaSets may have in it, as a quota bounds them.
+pub const QUOTA: &str = "plant.test/quota";
+
 /// How workloads behave.
 #[derive(Clone, Copy, Debug)]
 pub struct PlantSettings {

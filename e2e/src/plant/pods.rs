@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use super::mirror::Mirror;
-use super::{CRASH_LOOP, PlantSettings, STARTUP_SECONDS, conditions};
+use super::{CRASH_LOOP, DRAIN_SECONDS, PlantSettings, STARTUP_SECONDS, conditions};
 use crate::apiserver::{ApiServer, Collection, Failure, Key, Object, object};
 use crate::clock::{Clock, whole_seconds};
 use crate::random::Random;
@@ -92,14 +92,18 @@ impl Timetable {
         let created = created.map_or(now, |created| clock.instant(created));
         let born =
             if now.saturating_duration_since(created) < Duration::from_secs(1) { now } else { created };
-        let own = object::annotation(pod, STARTUP_SECONDS).and_then(|text| text.parse().ok());
+        let own = |annotation: &str| {
+            let seconds = object::annotation(pod, annotation)?.parse().ok()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
         let drawn = settings.startup.draw(random);
-        let startup = own.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(drawn);
+        let startup = own(STARTUP_SECONDS).unwrap_or(drawn);
+        let drain = settings.drain.draw(random);
         let course = Course {
             uid: object::uid(pod).to_owned(),
             node: u32::try_from(random.below(u64::from(settings.nodes.max(1)))).unwrap_or(0),
             ready_at: born + startup,
-            drain: settings.drain.draw(random),
+            drain: own(DRAIN_SECONDS).unwrap_or(drain),
             is_ending: false,
         };
         let start = born + CONTAINER_START.min(startup.div_f64(2.0));

@@ -1,14 +1,16 @@
 //! The ReplicaSet controller: as many pods as asked for, the least useful going first.
 
 use serde_json::{Value, json};
-use tokio::time::Duration;
+use tokio::time::{Duration, Instant};
 
-use super::{Controllers, Workload, conditions};
+use super::{Controllers, QUOTA, Workload, conditions};
 use crate::apiserver::{Failure, Key, Object, object};
 use crate::clock::whole_seconds;
 
 /// At most this many pods are made or deleted at a time, as in Kubernetes.
 const BURST: usize = 500;
+/// How long after a quota refused a pod it is tried again.
+const QUOTA_RETRY: Duration = Duration::from_secs(5);
 
 impl Controllers {
     pub(super) fn sync_replica_set(&mut self, key: &Key) -> Result<(), Failure> {
@@ -22,10 +24,17 @@ impl Controllers {
             pods.iter().cloned().partition(|pod| object::is_terminating(&pod.value));
         let wanted = usize::try_from(object::count(set, &["spec", "replicas"])).unwrap_or(usize::MAX);
         if active.len() < wanted {
-            for _ in 0..wanted.saturating_sub(active.len()).min(BURST) {
+            let missing = wanted.saturating_sub(active.len());
+            let room = self.room_for_pods(&key.0).min(missing);
+            for _ in 0..room.min(BURST) {
                 self.create_pod(set)?;
             }
-            return Ok(());
+            if room < missing {
+                self.appoint(Instant::now() + QUOTA_RETRY, Workload::ReplicaSet(key.clone()));
+            }
+            if room > 0 {
+                return Ok(());
+            }
         }
         if active.len() > wanted {
             let excess = active.len().saturating_sub(wanted).min(BURST);
@@ -36,6 +45,16 @@ impl Controllers {
             return Ok(());
         }
         self.report_replica_set(key, set, &active, terminating.len())
+    }
+
+    /// How many more pods the namespace's quota allows.
+    fn room_for_pods(&self, namespace: &str) -> usize {
+        let namespace_object = self.namespaces.get(&(String::new(), namespace.to_owned()));
+        let quota =
+            namespace_object.and_then(|object| object::annotation(&object.value, QUOTA)?.parse().ok());
+        quota.map_or(usize::MAX, |quota: usize| {
+            quota.saturating_sub(self.pods.in_namespace(namespace).count())
+        })
     }
 
     fn create_pod(&mut self, set: &Value) -> Result<(), Failure> {
@@ -59,7 +78,7 @@ impl Controllers {
         let minimum = Duration::from_secs(u64::from(object::count(set, &["spec", "minReadySeconds"])));
         let ready: Vec<&Object> =
             active.iter().filter(|pod| conditions::is_true(&pod.value, "Ready")).collect();
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let mut available = 0_usize;
         for pod in &ready {
             let since = ready_since(&pod.value).map_or(now, |moment| self.clock.instant(moment));

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -57,11 +58,11 @@ pub(crate) fn write_token_file(path: &Path, users: &[User]) -> io::Result<()> {
     fs::write(path, users.iter().map(User::line).collect::<String>())
 }
 
-/// Writes a kubeconfig by which `user` reaches the API server at `port`, and returns its path.
+/// Writes a kubeconfig by which `user` reaches the API server, and returns its path.
 pub(crate) fn write_kubeconfig(
     directory: &Path,
     user: &User,
-    port: u16,
+    server: SocketAddr,
     certificate: &Path,
 ) -> io::Result<PathBuf> {
     let path = directory.join(format!("{}.kubeconfig", user.name.replace(':', "-")));
@@ -76,7 +77,7 @@ contexts:
 clusters:
 - name: test-bed
   cluster:
-    server: https://127.0.0.1:{port}
+    server: https://{server}
     certificate-authority: \"{certificate}\"
 users:
 - name: \"{name}\"

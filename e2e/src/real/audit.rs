@@ -12,7 +12,7 @@ kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
 rules:
 - level: None
-  users: [system:apiserver, system:kube-controller-manager, fake-kubelet]
+  users: [system:apiserver, system:kube-controller-manager, system:kube-scheduler, kubelet, fake-kubelet]
 - level: None
   nonResourceURLs: ['/*']
 - level: Metadata

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -28,6 +29,13 @@ const CONTROLLERS: [&str; 5] = [
     "namespace-controller",
 ];
 
+/// The controllers that pods on a real node need besides: theirs are tokens, certificates and taints.
+const NODE_CONTROLLERS: [&str; 3] =
+    ["serviceaccount-controller", "root-ca-certificate-publisher-controller", "node-lifecycle-controller"];
+
+/// Where the service `kubernetes` is.
+const SERVICE_PORT: u16 = 443;
+
 /// How a cluster is started.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -35,12 +43,23 @@ pub struct ClusterOptions {
     pub users: Vec<String>,
     /// Whether the horizontal pod autoscaler runs; it does not unless told otherwise.
     pub horizontal_pod_autoscaler: bool,
+    /// Where pods of a real node reach the API server; without one, it is for this machine's processes alone.
+    pub pod_access: Option<PodAccess>,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { users: vec!["operator".to_owned()], horizontal_pod_autoscaler: false }
+        Self { users: vec!["operator".to_owned()], horizontal_pod_autoscaler: false, pod_access: None }
     }
+}
+
+/// How pods reach the API server without a service proxy: it listens at the address of the service `kubernetes`.
+#[derive(Clone, Debug)]
+pub struct PodAccess {
+    /// The addresses of services, such as `198.18.0.16/28`.
+    pub service_range: String,
+    /// The first address of that range, which this machine must have.
+    pub address: Ipv4Addr,
 }
 
 /// A running control plane; everything of it is gone after drop.
@@ -75,8 +94,12 @@ impl Cluster {
             .map_err(StartError::io("openssl cannot make the key of the service accounts"))?;
 
         let etcd = sandbox.start(&programs.etcd, &etcd_arguments(&clients, &peers))?;
-        let mut api_server =
-            sandbox.start(&programs.api_server, &api_server_arguments(directory, &clients, &secure))?;
+        let mut api_server = sandbox
+            .start(&programs.api_server, &api_server_arguments(directory, &clients, &secure, &options))?;
+        let address = match &options.pod_access {
+            Some(access) => SocketAddr::from((access.address, SERVICE_PORT)),
+            None => secure.address(),
+        };
         let certificate = directory.join("certs/apiserver.crt");
         api_server
             .wait_until_ready(async || {
@@ -87,7 +110,7 @@ impl Cluster {
         let users = users
             .into_iter()
             .map(|user| {
-                let path = access::write_kubeconfig(directory, &user, secure.number(), &certificate)?;
+                let path = access::write_kubeconfig(directory, &user, address, &certificate)?;
                 Ok((user, path))
             })
             .collect::<io::Result<Vec<_>>>()
@@ -225,7 +248,8 @@ impl Programs {
 }
 
 fn users(options: &ClusterOptions) -> io::Result<Vec<User>> {
-    let masters = ["admin", "system:kube-controller-manager", "fake-kubelet"];
+    let masters =
+        ["admin", "system:kube-controller-manager", "system:kube-scheduler", "kubelet", "fake-kubelet"];
     let masters = masters.into_iter().map(|name| User::new(name, &[User::MASTERS]));
     masters.chain(options.users.iter().map(|name| User::new(name, &[]))).collect()
 }
@@ -279,26 +303,43 @@ fn etcd_arguments(clients: &ReservedPort, peers: &ReservedPort) -> Vec<String> {
     ]
 }
 
-fn api_server_arguments(directory: &Path, etcd: &ReservedPort, secure: &ReservedPort) -> Vec<String> {
+fn api_server_arguments(
+    directory: &Path,
+    etcd: &ReservedPort,
+    secure: &ReservedPort,
+    options: &ClusterOptions,
+) -> Vec<String> {
     let file = |name: &str| directory.join(name).display().to_string();
-    vec![
+    let place = match &options.pod_access {
+        Some(PodAccess { service_range, address }) => [
+            format!("--bind-address={address}"),
+            format!("--advertise-address={address}"),
+            format!("--secure-port={SERVICE_PORT}"),
+            format!("--service-cluster-ip-range={service_range}"),
+        ]
+        .to_vec(),
+        None => vec![
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", secure.number()),
+            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            // Pods need no token: no controller here makes their service accounts.
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+        ],
+    };
+    let arguments = vec![
         format!("--etcd-servers=http://{}", etcd.address()),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
-        format!("--secure-port={}", secure.number()),
         format!("--cert-dir={}", file("certs")),
         format!("--token-auth-file={}", file("tokens.csv")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", file("sa.pub")),
         format!("--service-account-signing-key-file={}", file("sa.key")),
         "--authorization-mode=RBAC".to_owned(),
-        // Pods need no token: no controller here makes their service accounts.
-        "--disable-admission-plugins=ServiceAccount".to_owned(),
-        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         format!("--audit-policy-file={}", file("audit-policy.yaml")),
         format!("--audit-log-path={}", file("audit.log")),
-    ]
+    ];
+    arguments.into_iter().chain(place).collect()
 }
 
 fn controller_manager_arguments(
@@ -309,6 +350,10 @@ fn controller_manager_arguments(
     let file = |name: &str| directory.join(name).display().to_string();
     let kubeconfig = file("system-kube-controller-manager.kubeconfig");
     let mut controllers = CONTROLLERS.join(",");
+    if options.pod_access.is_some() {
+        controllers.push(',');
+        controllers.push_str(&NODE_CONTROLLERS.join(","));
+    }
     if options.horizontal_pod_autoscaler {
         controllers.push_str(",horizontal-pod-autoscaler-controller");
     }

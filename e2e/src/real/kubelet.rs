@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+pub use crate::plant::DRAIN_SECONDS;
 use crate::plant::{CRASH_LOOP, STARTUP_SECONDS};
 
 /// The node that all pods run on.
@@ -28,9 +29,6 @@ pub const NODE: &str = "fake-node";
 
 /// On a pod template: `"true"` makes its pods run and never become ready.
 pub const NEVER_READY: &str = "plant.test/never-ready";
-
-/// On a pod template: the seconds from the wish to delete one of its pods to the pod's end.
-pub const DRAIN_SECONDS: &str = "plant.test/drain-seconds";
 
 /// How long one request to the API server may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);

@@ -15,29 +15,34 @@ use tokio::sync::oneshot;
 /// It is bound but never listens: a connection to it is refused until the server it is meant for listens there.
 #[derive(Debug)]
 pub struct ReservedPort {
-    number: u16,
+    address: SocketAddr,
     _socket: Option<TcpSocket>,
 }
 
 impl ReservedPort {
     /// Reserves a port that the system chooses.
     pub fn new() -> io::Result<Self> {
+        Self::at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Reserves a port of another address of this machine, such as a bridge of the test's own.
+    pub fn at(address: Ipv4Addr) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let number = socket.local_addr()?.port();
+        socket.bind((address, 0).into())?;
+        let address = socket.local_addr()?;
         // Elsewhere a bound socket would keep the server itself from binding.
-        Ok(Self { number, _socket: cfg!(target_os = "linux").then_some(socket) })
+        Ok(Self { address, _socket: cfg!(target_os = "linux").then_some(socket) })
     }
 
     /// The port's number.
     pub const fn number(&self) -> u16 {
-        self.number
+        self.address.port()
     }
 
     /// The port's address.
-    pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.number).into()
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

@@ -9,8 +9,10 @@ pub mod audit;
 pub mod cluster;
 pub mod course;
 pub mod exporter;
+pub mod helm;
 pub mod kubelet;
 pub mod loopback;
+pub mod node;
 pub mod process;
 pub mod program;
 pub mod prometheus_proxy;
@@ -22,6 +24,7 @@ pub use cluster::{Cluster, ClusterOptions};
 pub use course::{Course, Record};
 pub use exporter::Exporter;
 pub use kubelet::{Kubelet, PodTiming};
+pub use node::Node;
 pub use process::StartError;
 pub use program::Missing;
 pub use prometheus_proxy::{Lie, PrometheusProxy};
@@ -33,11 +36,12 @@ use std::time::Duration;
 /// How long anything in the test bed may take before it counts as failed: generous, for a busy machine.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// What was started, or `None` after one plain line that says what is not installed and how to get it.
+/// What was started, or `None` after one plain line that says what is not installed and how to get it, or that it needs
+/// root.
 pub fn unless_missing<T>(started: Result<T, StartError>) -> Result<Option<T>, StartError> {
     match started {
         Ok(started) => Ok(Some(started)),
-        Err(StartError::Missing(missing)) => {
+        Err(missing @ (StartError::Missing(_) | StartError::Unprivileged(_))) => {
             println!("skipped: {missing}");
             Ok(None)
         }

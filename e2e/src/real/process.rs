@@ -19,8 +19,8 @@ use super::{DEADLINE, Missing};
 /// How often a starting or ending server is asked whether it is done.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Kills the groups named on its standard input and removes the directory given as its argument, once that input
-/// closes: the kernel closes it however the test process ends.
+/// Kills the groups named on its standard input, runs what the directory given as its argument asks for at the end, and
+/// removes that directory, once that input closes: the kernel closes it however the test process ends.
 const GUARDIAN_SCRIPT: &str = r#"
 trap '' INT TERM HUP
 groups=
@@ -34,6 +34,7 @@ while read -r verb group; do
   esac
 done
 for each in $groups; do kill -s KILL -- "-$each"; done
+[ -f "$1/at-end.sh" ] && sh "$1/at-end.sh"
 rm -rf -- "$1"
 "#;
 
@@ -74,6 +75,9 @@ pub enum StartError {
         /// The end of its log.
         log: String,
     },
+    /// It needs rights that this process does not have.
+    #[error("{0} needs root")]
+    Unprivileged(&'static str),
     /// The API server runs but refused what the set-up asked of it.
     #[error("the API server refused the set-up: {0}")]
     Kubernetes(#[from] Box<kube::Error>),
@@ -91,6 +95,9 @@ impl From<kube::Error> for StartError {
         Self::Kubernetes(Box::new(error))
     }
 }
+
+/// The script in a sandbox's directory that is run at its end.
+const AT_END: &str = "at-end.sh";
 
 /// A temporary directory and the servers that live in it. Both are gone after drop, and also after the process that
 /// made them was killed.
@@ -117,6 +124,12 @@ impl Sandbox {
         self.directory.path()
     }
 
+    /// Has the shell `script` run when the sandbox ends, after its servers; more than once must do no harm.
+    pub fn at_end(&self, script: &str) -> Result<(), StartError> {
+        fs::write(self.path().join(AT_END), script)
+            .map_err(StartError::io("cannot write what to do at the end"))
+    }
+
     /// Starts `program` in a process group of its own, with its output in a log file in the directory.
     pub fn start(&self, program: &Path, arguments: &[String]) -> Result<ServerProcess, StartError> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -136,6 +149,16 @@ impl Sandbox {
         let group = Pid::from_child(&child);
         self.guardian.tell("watch", group);
         Ok(ServerProcess { name, child, group, ended: None, log_file, guardian: Arc::clone(&self.guardian) })
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let script = self.path().join(AT_END);
+        if script.exists() {
+            // What it could not do, nothing can; the directory goes all the same.
+            let _ = Command::new("sh").arg(script).stdin(Stdio::null()).output();
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Where envtest puts its programs unless told otherwise.
 const DEFAULT_ASSETS: &str = "/usr/local/kubebuilder/bin";
+/// Where distributions and the project itself put CNI's plugins.
+const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /// A program that the test bed runs but does not bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,28 @@ pub enum Program {
     KubeApiserver,
     /// The controllers of Deployments, ReplicaSets and their like.
     KubeControllerManager,
+    /// Puts pods on nodes.
+    KubeScheduler,
+    /// Runs pods on a node.
+    Kubelet,
+    /// Runs containers for the kubelet.
+    Containerd,
+    /// containerd's command line.
+    Ctr,
+    /// Runs one container for containerd.
+    Runc,
+    /// CNI's plugin that puts pods on a bridge.
+    CniBridge,
+    /// The usual programs in one file without libraries, for images.
+    Busybox,
+    /// Sets up network namespaces.
+    Ip,
+    /// Gives a process namespaces of its own.
+    Unshare,
+    /// Enters a network namespace.
+    Nsenter,
+    /// Builds container images.
+    Buildah,
     /// The command line of Kubernetes.
     Kubectl,
     /// Makes the key that signs service account tokens.
@@ -42,9 +66,11 @@ impl Program {
     fn find_in(self, assets: Option<&OsStr>, path: Option<&OsStr>) -> Result<PathBuf, Missing> {
         let assets = assets.map_or_else(|| PathBuf::from(DEFAULT_ASSETS), PathBuf::from);
         let envtest = self.comes_with_envtest().then_some(assets);
+        let plugins = CNI_PLUGINS.iter().filter(|_| self == Self::CniBridge).map(PathBuf::from);
         let packaged = path.filter(|_| self.is_packaged()).into_iter().flat_map(env::split_paths);
         envtest
             .into_iter()
+            .chain(plugins)
             .chain(packaged)
             .map(|directory| directory.join(self.name()))
             .find(|candidate| is_executable(candidate))
@@ -57,6 +83,17 @@ impl Program {
             Self::Etcd => "etcd",
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::Containerd => "containerd",
+            Self::Ctr => "ctr",
+            Self::Runc => "runc",
+            Self::CniBridge => "bridge",
+            Self::Busybox => "busybox",
+            Self::Ip => "ip",
+            Self::Unshare => "unshare",
+            Self::Nsenter => "nsenter",
+            Self::Buildah => "buildah",
             Self::Kubectl => "kubectl",
             Self::Openssl => "openssl",
             Self::Prometheus => "prometheus",
@@ -64,20 +101,42 @@ impl Program {
     }
 
     const fn comes_with_envtest(self) -> bool {
-        matches!(self, Self::Etcd | Self::KubeApiserver | Self::KubeControllerManager | Self::Kubectl)
+        matches!(
+            self,
+            Self::Etcd
+                | Self::KubeApiserver
+                | Self::KubeControllerManager
+                | Self::KubeScheduler
+                | Self::Kubelet
+                | Self::Kubectl
+        )
     }
 
     const fn is_packaged(self) -> bool {
-        matches!(self, Self::Etcd | Self::Kubectl | Self::Openssl | Self::Prometheus)
+        !matches!(
+            self,
+            Self::KubeApiserver
+                | Self::KubeControllerManager
+                | Self::KubeScheduler
+                | Self::Kubelet
+                | Self::CniBridge
+        )
     }
 
     const fn how_to_get_it(self) -> &'static str {
         match self {
             Self::Etcd => "`setup-envtest use` or your distribution's package `etcd-server` brings it",
             Self::KubeApiserver | Self::Kubectl => "`setup-envtest use` brings it",
-            Self::KubeControllerManager => {
+            Self::KubeControllerManager | Self::KubeScheduler | Self::Kubelet => {
                 "put the one of the Kubernetes release beside kube-apiserver; envtest does not bring it"
             }
+            Self::Containerd | Self::Ctr => "your distribution's package `containerd` brings it",
+            Self::Runc => "your distribution's package `runc` brings it",
+            Self::CniBridge => "your distribution's package `containernetworking-plugins` brings it",
+            Self::Busybox => "your distribution's package `busybox-static` brings it",
+            Self::Ip => "your distribution's package `iproute2` brings it",
+            Self::Unshare | Self::Nsenter => "your distribution's package `util-linux` brings it",
+            Self::Buildah => "your distribution's package `buildah` brings it",
             Self::Openssl => "your distribution's package `openssl` brings it",
             Self::Prometheus => "your distribution's package `prometheus` brings it",
         }
@@ -89,8 +148,9 @@ impl fmt::Display for Missing {
         let program = self.program;
         let places = match (program.comes_with_envtest(), program.is_packaged()) {
             (true, false) => "KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin",
+            (false, false) => "/usr/lib/cni or /opt/cni/bin",
             (true, true) => "KUBEBUILDER_ASSETS, /usr/local/kubebuilder/bin or PATH",
-            _ => "PATH",
+            (false, true) => "PATH",
         };
         write!(f, "{} not found in {places} ({})", program.name(), program.how_to_get_it())
     }

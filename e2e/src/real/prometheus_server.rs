@@ -1,7 +1,7 @@
 //! A real Prometheus that scrapes what the test gives it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct PrometheusOptions {
     pub lookback: Duration,
     /// The certificate and its key, in PEM, with which it speaks https; it speaks http unless told otherwise.
     pub tls: Option<(String, String)>,
+    /// Where it listens: on loopback unless told otherwise.
+    pub address: Ipv4Addr,
 }
 
 impl Default for PrometheusOptions {
@@ -52,6 +54,7 @@ impl Default for PrometheusOptions {
             scrape_interval: Duration::from_secs(1),
             lookback: Duration::from_mins(5),
             tls: None,
+            address: Ipv4Addr::LOCALHOST,
         }
     }
 }
@@ -78,7 +81,7 @@ impl Prometheus {
     /// how often Prometheus looks for new targets.
     pub async fn start_with(options: PrometheusOptions) -> Result<Self, StartError> {
         let program = Program::Prometheus.find()?;
-        let port = ReservedPort::new().map_err(StartError::io("no free port"))?;
+        let port = ReservedPort::at(options.address).map_err(StartError::io("no free port"))?;
         let sandbox = Sandbox::new("prometheus")?;
         let client = super::loopback_client().map_err(StartError::io("no HTTP client"))?;
         fs::write(sandbox.path().join("prometheus.yml"), configuration(&options).to_string())

@@ -44,6 +44,9 @@ fn every_number_that_prometheus_writes_is_read() {
 
 #[test]
 fn samples_of_the_wrong_shape_are_refused_with_a_reason() {
+    // Cut off it would be another number.
+    let endless = format!("{{\"value\":[1,\"{}7\"]}}", "0".repeat(LONGEST_WORDS));
+    assert_eq!(vector(&endless), not_prometheus("the sample's value is longer than any number"));
     let pair = "the sample is not a list of time and value";
     for (series, fault) in [
         ("{\"value\":[1,42]}", "the sample's value is a JSON number, where Prometheus writes a string"),

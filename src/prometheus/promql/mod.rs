@@ -91,7 +91,7 @@ impl Query {
     }
 
     /// The query as text, read again to make sure that it says the same.
-    pub(super) fn verified_text(&self) -> Result<String, ParseError> {
+    pub fn verified_text(&self) -> Result<String, ParseError> {
         let text = self.to_string();
         match parse(&text) {
             Ok(expr) if expr == self.expr => Ok(text),

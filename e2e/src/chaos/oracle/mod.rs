@@ -1,0 +1,48 @@
+//! What must be true, worked out from the world alone: none of the operator's own arithmetic is asked.
+
+pub mod ceiling;
+pub mod end;
+pub mod facts;
+pub mod lease;
+pub mod write;
+
+use serde_json::Value;
+
+use super::ledger::Ledger;
+use super::metrics::Metrics;
+use super::people::NAMESPACE;
+use super::scenario::Scenario;
+use crate::apiserver::{ApiServer, object};
+
+/// Everything that is judged by.
+pub struct World<'a> {
+    /// The cluster.
+    pub server: &'a ApiServer,
+    /// What was to happen.
+    pub scenario: &'a Scenario,
+    /// What happened.
+    pub ledger: &'a Ledger,
+    /// What metrics there are.
+    pub metrics: &'a Metrics,
+}
+
+impl World<'_> {
+    /// A workload's Deployment or StatefulSet.
+    pub fn target(&self, index: usize) -> Option<Value> {
+        let workload = self.scenario.workloads.get(index)?;
+        let plural = if workload.stateful { "statefulsets" } else { "deployments" };
+        self.server.collection("apps", "v1", plural).ok()?.get(NAMESPACE, &workload.name)
+    }
+
+    /// The count asked of a workload.
+    pub fn replicas(&self, index: usize) -> u32 {
+        self.target(index).map_or(0, |target| object::count(&target, &["spec", "replicas"]))
+    }
+
+    /// A workload's policy.
+    pub fn policy(&self, index: usize) -> Option<Value> {
+        let workload = self.scenario.workloads.get(index)?;
+        let policies = self.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies").ok()?;
+        policies.get(NAMESPACE, &workload.name)
+    }
+}

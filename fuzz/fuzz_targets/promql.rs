@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: fuzz::init(), |bytes: &[u8]| hostile::check("promql", bytes));

@@ -1,0 +1,94 @@
+//! Specs as a person may write them, past a server that did not check them.
+
+use arbitrary::Unstructured;
+use plimsoll::api::ScalingPolicySpec;
+use plimsoll::control::{MaxConcurrent, Policy};
+
+use crate::world::{self, World};
+
+pub(crate) const WORDS: &[&str] = &[
+    "scaleTargetRef: {name: a}\n",
+    "minReplicas: 1\n",
+    "maxReplicas: 100000\n",
+    "pollingInterval: 3600\n",
+    "metrics:\n- name: rps\n  prometheus: {query: up}\n  target: {type: AverageValue, averageValue: 90}\n",
+    "  role: SafetyNet\n",
+    "  target: {type: Value, value: 300m}\n",
+    "  target: {type: Utilization, averageUtilization: 70}\n",
+    "behavior: {scaleUp: {stabilizationWindowSeconds: 0, selectPolicy: Min, policies: [{type: Pods, value: 1, periodSeconds: 1}]}}\n",
+    "behavior: {scaleDown: {tolerance: 0.5}}\n",
+    "headroom: {percent: 1000, replicas: 1000}\n",
+    "warmUp: {maxConcurrent: 25%}\n",
+    "ceilings: {connections: [{name: db, inline: {maxConnections: 100, reserved: 3}, perPod: 10}]}\n",
+    "ceilings: {scalability: {alpha: 0.03, beta: 0.0008}}\n",
+    "fallback: {afterSeconds: 300, replicas: 12, behavior: EvenIfLower}\n",
+    "mode: DryRun\n",
+    "mode: Frozen\nfrozen: {replicas: 3, until: '2026-12-01T06:00:00Z'}\n",
+    "paused: [ScaleDown]\n",
+    "emergencyMax: {replicas: 1}\n",
+    "4294967295",
+    "1n",
+    "9999999999E",
+    "-1",
+    "1e400",
+    "0.0000000001",
+    "NaN",
+    ".inf",
+    "~",
+];
+
+/// What is promised of a message must hold for what a server with the schema admits.
+const LONGEST_NAME: usize = 253;
+
+pub(crate) fn check(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(spec) = serde_saphyr::from_str::<ScalingPolicySpec>(text) else { return };
+    let policy = match Policy::compile(&spec) {
+        Ok(policy) => policy,
+        Err(error) => {
+            assert!(!error.0.is_empty() && error.0.iter().all(|fault| !fault.is_empty()));
+            return;
+        }
+    };
+    is_sound(&policy);
+    let names = policy.signals.iter().map(|signal| &signal.name);
+    let mut names = names.chain(policy.connections.iter().map(|connections| &connections.name));
+    if policy.signals.len() > 8 || policy.connections.len() > 8 || names.any(|name| name.len() > LONGEST_NAME)
+    {
+        return;
+    }
+    // The text's own bytes are as good a source of worlds as any.
+    if let Ok(worlds) = World::several(&mut Unstructured::new(bytes), policy.signals.len()) {
+        world::live_through(&policy, &worlds);
+    }
+}
+
+/// Numbers that the decision divides by, or multiplies with, are what they should be.
+pub(crate) fn is_sound(policy: &Policy) {
+    assert!(1 <= policy.min && policy.min <= policy.max, "{policy:?}");
+    assert!(policy.polling_interval.millis() > 0);
+    assert!(policy.headroom_factor >= 1.0 && policy.headroom_factor.is_finite());
+    assert!(!policy.signals.is_empty());
+    for signal in &policy.signals {
+        assert!(signal.target > 0.0 && signal.target.is_finite(), "{signal:?}");
+        assert!(signal.max_rise > 1.0 && signal.max_drop > 0.0 && signal.max_drop <= 1.0, "{signal:?}");
+        assert!(signal.scale_up_tolerance >= 0.0 && (0.0..1.0).contains(&signal.scale_down_tolerance));
+    }
+    for connections in &policy.connections {
+        assert!(connections.per_pod >= 1, "{connections:?}");
+        let taken = u64::from(connections.reserved) + u64::from(connections.others);
+        assert!(taken < u64::from(connections.max_connections), "{connections:?}");
+    }
+    if let Some(scalability) = &policy.scalability {
+        assert!(
+            (0.0..1.0).contains(&scalability.alpha)
+                && scalability.beta >= 0.0
+                && scalability.beta.is_finite()
+        );
+        assert!(scalability.safety > 0.0 && scalability.safety <= 1.0);
+    }
+    let slots = [policy.warm_up.max_concurrent];
+    assert!(
+        !slots.iter().any(|slots| matches!(slots, Some(MaxConcurrent::Count(0) | MaxConcurrent::Percent(0))))
+    );
+}

@@ -1,0 +1,103 @@
+"""Helm's own library behind the few commands that this repository uses, spelt as `helm` spells them."""
+
+import argparse
+import json
+import sys
+
+from helm_python import Chart, Config, HelmError, lint, values_from_yaml
+
+
+def read_values(path):
+    if path is None:
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return values_from_yaml(file.read())
+
+
+def run_lint(arguments):
+    report = lint(arguments.chart, read_values(arguments.values), strict=arguments.strict)
+    severities = ["unknown", "info", "warning", "error"]
+    for message in report["messages"]:
+        print(f'[{severities[message["severity"]]}] {message["path"]}: {message["error"]}')
+    findings = [message for message in report["messages"] if message["severity"] > 1]
+    for error in report["errors"]:
+        print(error, file=sys.stderr)
+    return 1 if findings or report["errors"] else 0
+
+
+def run_template(arguments):
+    chart = Chart.load(arguments.chart)
+    values = read_values(arguments.values)
+    chart.validate_schema(chart.merge_values(values))
+    rendered = chart.render(values, name=arguments.name, namespace=arguments.namespace, is_install=True)
+    for path, manifest in sorted(rendered.items()):
+        if path.endswith((".yaml", ".yml")) and manifest.strip():
+            print(f"---\n# Source: {path}\n{manifest.strip()}")
+    return 0
+
+
+def run_install(arguments):
+    with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
+        release = config.install(
+            arguments.chart,
+            arguments.name,
+            read_values(arguments.values),
+            namespace=arguments.namespace,
+            create_namespace=arguments.create_namespace,
+            wait="watcher" if arguments.wait else None,
+            timeout=arguments.timeout,
+        )
+    print(release.get("notes") or json.dumps({key: release.get(key) for key in ("name", "status")}))
+    return 0
+
+
+def run_upgrade(arguments):
+    with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
+        config.upgrade(
+            arguments.chart, arguments.name, read_values(arguments.values), namespace=arguments.namespace
+        )
+    return 0
+
+
+def run_uninstall(arguments):
+    with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
+        config.uninstall(arguments.name)
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="helm")
+    commands = parser.add_subparsers(required=True)
+    for name, run in [
+        ("lint", run_lint),
+        ("template", run_template),
+        ("install", run_install),
+        ("upgrade", run_upgrade),
+        ("uninstall", run_uninstall),
+    ]:
+        command = commands.add_parser(name)
+        command.set_defaults(run=run)
+        if name == "lint":
+            command.add_argument("--strict", action="store_true")
+        else:
+            command.add_argument("name")
+            command.add_argument("--namespace", default="default")
+        if name != "uninstall":
+            command.add_argument("chart")
+            command.add_argument("--values")
+        if name in ("install", "upgrade", "uninstall"):
+            command.add_argument("--kubeconfig")
+        if name == "install":
+            command.add_argument("--create-namespace", action="store_true")
+            command.add_argument("--wait", action="store_true")
+            command.add_argument("--timeout", type=lambda text: int(text.removesuffix("s")), default=300)
+    arguments = parser.parse_args()
+    try:
+        return arguments.run(arguments)
+    except (HelmError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
