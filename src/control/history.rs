@@ -130,7 +130,7 @@ impl Memory {
                 start_up: self.start_up.clone(),
                 drain: self.drain.clone(),
                 // Pods that are made up teach nothing.
-                last_evaluation: Some(began),
+                last_evaluation: Some(history.moments.first.min(began)),
                 ..Self::default()
             },
             largest: scene

@@ -84,8 +84,8 @@ async fn every_scenario(floor: Floor) {
     add!("a write with an old version is dropped and decided anew", rivals::conflict);
     add!("beside a HorizontalPodAutoscaler nothing is written", rivals::autoscaler);
     add!("of two policies on one workload the older acts", rivals::second_policy);
-    add!("after a restart nothing is removed for a window", restart::stopped);
-    add!("after a crash nothing is removed for a window", restart::killed);
+    add!("a restart neither delays nor hastens a removal", restart::stopped);
+    add!("a crash neither delays nor hastens a removal", restart::killed);
     add!("every rule of the schema is told in its own words", admission::every_rule);
     add!("a query that cannot be used is told in words and moves nothing", faults::queries);
     add!("a target that is not there or cannot be scaled is told in words", faults::targets);

@@ -1,4 +1,4 @@
-//! An operator that begins knows nothing of what was needed before, so it removes nothing for a whole window.
+//! An operator that begins asks what was needed before, so it removes pods when it would have, had it never stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use serde_json::json;
 
 /// The scale-in window of this policy.
 const WINDOW: Duration = Duration::from_secs(8);
+/// Between two evaluations.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn stopped(bed: Arc<Bed>) {
     restarted(bed, "restarted", false).await;
@@ -24,6 +26,7 @@ async fn restarted(bed: Arc<Bed>, name: &str, kill: bool) {
     stage.declare(&json!({"spec": {"behavior": window}})).await.unwrap();
     let operator = stage.operator().await.unwrap();
     stage.until_condition("ScalingActive", "True", "ValidMetricFound").await.unwrap();
+    let fell = stage.course.elapsed();
     stage.load(40.0).await.unwrap();
     operator.evaluations(5).await.unwrap();
     if kill {
@@ -39,5 +42,10 @@ async fn restarted(bed: Arc<Bed>, name: &str, kill: bool) {
     let record = stage.course.record();
     assert_eq!(record.counts(), [8, 4], "{record}");
     let removed = record.moments().iter().find(|moment| moment.wanted == 4).unwrap().at;
-    assert!(removed >= began + WINDOW, "began at {began:?}, removed at {removed:?}\n{record}");
+    // At the evaluation before the fall all pods were needed.
+    assert!(removed + INTERVAL >= fell + WINDOW, "fell at {fell:?}, removed at {removed:?}\n{record}");
+    assert!(
+        removed < began + WINDOW,
+        "began at {began:?}, removed at {removed:?}, a whole window later\n{record}"
+    );
 }
