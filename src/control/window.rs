@@ -26,6 +26,10 @@ impl<T: PartialOrd + Copy> Window<T> {
 
     /// Adds a value seen `now` and forgets what is older than `keep`.
     pub(super) fn push(&mut self, value: T, now: Time, keep: Span) {
+        // What a clock that was ahead dated in the future was seen now at the latest, and must not stay until then.
+        for (at, _) in &mut self.entries {
+            *at = (*at).min(now);
+        }
         while self.entries.front().is_some_and(|(at, _)| *at <= now - keep) {
             self.entries.pop_front();
         }
@@ -48,6 +52,20 @@ impl<T: PartialOrd + Copy> Window<T> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_dated_in_the_future_counts_from_now_on_for_a_window() {
+        let (window, keep) = (Span::from_seconds(30), Span::from_seconds(600));
+        let mut least = Window::new(Extreme::Smallest);
+        least.push(1, Time::from_seconds(10_000), keep);
+        let value = |least: &mut Window<u32>, at: i64| {
+            least.push(6, Time::from_seconds(at), keep);
+            least.over(window, Time::from_seconds(at))
+        };
+        assert_eq!(value(&mut least, 1000), Some(1));
+        assert_eq!(value(&mut least, 1029), Some(1));
+        assert_eq!(value(&mut least, 1030), Some(6));
+    }
 
     use super::*;
 
