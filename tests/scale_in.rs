@@ -238,8 +238,7 @@ fn warming(world: &mut Observation, first: usize) {
 
 /// Seconds from a fall of the load to each removal that follows, and the count after it; `spec` is added to the policy.
 fn removals(replicas: u32, load: f64, spec: &str, seed: u64) -> Vec<(u64, u32)> {
-    let compiled =
-        common::policy(&format!("maxReplicas: 400\nsmoothing: {{scaleDownHalfLifeSeconds: 0}}\n{spec}"));
+    let compiled = policy(&format!("maxReplicas: 400\nsmoothing: {{scaleDownHalfLifeSeconds: 0}}\n{spec}"));
     let policy = plimsoll::control::Policy { seed, ..compiled };
     let (mut memory, mut count, mut removals) = (Memory::default(), replicas, Vec::new());
     for second in 0..2400 {
