@@ -49,8 +49,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "nothing is removed while a rollout is under way",
         file: "src/control/decide.rs",
-        text: "(workload.rollout == Rollout::Progressing).then(|| {",
-        instead: "(workload.rollout == Rollout::Progressing && policy.max == 0).then(|| {",
+        text: "(scene.rollout == Rollout::Progressing).then(|| {",
+        instead: "(scene.rollout == Rollout::Progressing && policy.max == 0).then(|| {",
     },
     Mutant {
         rule: "nothing is removed that was needed within the window",
