@@ -220,10 +220,18 @@ fn a_collapse_must_be_confirmed_and_a_confirmed_one_waits_for_the_window() {
 
 #[test]
 fn the_fallback_raises_and_only_lowers_where_that_is_said() {
-    for (behavior, replicas, expected) in
-        [("AtLeast", 12, 12), ("AtLeast", 6, 10), ("EvenIfLower", 12, 12), ("EvenIfLower", 6, 6)]
-    {
-        let yaml = format!("fallback: {{afterSeconds: 300, behavior: {behavior}, replicas: {replicas}}}\n");
+    for (behavior, replicas, paused, expected) in [
+        ("AtLeast", 12, "", 12),
+        ("AtLeast", 6, "", 10),
+        ("EvenIfLower", 12, "", 12),
+        ("EvenIfLower", 6, "", 6),
+        ("AtLeast", 12, "ScaleUp", 10),
+        ("EvenIfLower", 12, "ScaleUp", 10),
+        ("EvenIfLower", 6, "ScaleUp", 6),
+    ] {
+        let yaml = format!(
+            "paused: [{paused}]\nfallback: {{afterSeconds: 300, behavior: {behavior}, replicas: {replicas}}}\n"
+        );
         let plant = Plant::new(PlantSettings::default(), 10, START);
         let mut course = Course::new(policy(&yaml), plant, START, |now, _| {
             let good = now < START + minutes(10);
@@ -235,7 +243,8 @@ fn the_fallback_raises_and_only_lowers_where_that_is_said() {
             [10],
             "{behavior} {replicas} acts only after its time"
         );
-        assert_eq!(course.run(minutes(10)).last().unwrap().replicas, expected, "{behavior} {replicas}");
+        let after = course.run(minutes(10)).last().unwrap().replicas;
+        assert_eq!(after, expected, "{behavior} {replicas} {paused}");
     }
 }
 

@@ -243,18 +243,18 @@ impl Case<'_> {
     fn wanted(&self, trail: &mut Trail) -> u32 {
         let wish = self.wish;
         let demanded = match wish.fallback_count {
-            Some(count) => count,
-            None if wish.scale_up_paused && wish.demanded > self.spec() => {
+            Some(count) if !(wish.scale_up_paused && count > self.spec()) => count,
+            _ if wish.scale_up_paused && wish.fallback_count.unwrap_or(wish.demanded) > self.spec() => {
                 trail.note(
                     StepName::Floor,
-                    wish.demanded,
+                    wish.fallback_count.unwrap_or(wish.demanded),
                     self.spec(),
                     Reason::Paused,
                     "scale-up is paused by the policy".to_owned(),
                 );
                 self.spec()
             }
-            None => wish.demanded,
+            _ => wish.demanded,
         };
         let floors = [
             (wish.fallback_floor.filter(|_| !wish.scale_up_paused), Reason::Fallback),
@@ -266,7 +266,7 @@ impl Case<'_> {
                 (wanted, reason) = (floor, found);
             }
         }
-        if wish.fallback_count.is_some() {
+        if wish.fallback_count == Some(wanted) {
             reason = Reason::Fallback;
         }
         let message = match reason {
