@@ -4,7 +4,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::unreachable,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_in_result,
     clippy::panic_in_result_fn,
     reason = "a test may fail loudly"
