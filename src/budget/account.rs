@@ -47,6 +47,8 @@ pub(super) struct Account {
     pub(super) unclear: Option<BTreeMap<Workload, Grant>>,
     /// From then on every write of a predecessor has landed or failed (rule 6).
     pub(super) settled: Time,
+    /// A workload could not be looked at (rule 5).
+    pub(super) unproven: bool,
 }
 
 impl Account {

@@ -38,6 +38,8 @@ pub struct Claim {
     pub wanted: u32,
     /// The policy acts, so what the workload holds can be asked back.
     pub movable: bool,
+    /// What is told where it is not: `its policy is frozen`.
+    pub fixed: &'static str,
     /// The budgets that the pods draw on, in name order.
     pub draws: Vec<Draw>,
 }
@@ -53,6 +55,8 @@ pub struct Draw {
     pub overlap: RolloutOverlap,
     /// Weight when shares are worked out, 1 or more.
     pub weight: u32,
+    /// Growth ends at the grant; else the budget is only watched, and what the pods reach is counted.
+    pub enforced: bool,
 }
 
 /// A workload as seen at one moment.
@@ -64,6 +68,8 @@ pub struct Sight {
     pub spec: u32,
     /// Pods beyond that and its surge: ending, lingering, replaced.
     pub beside: u32,
+    /// Pods that exist, those that end included.
+    pub pods: u32,
 }
 
 impl Claim {

@@ -17,6 +17,8 @@ use crate::time::{Span, Time};
 pub struct Ledger {
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) entries: BTreeMap<Workload, Entry>,
+    /// Workloads that are gone, whose grants go with the next plan.
+    pub(super) forgotten: BTreeSet<Workload>,
 }
 
 /// What is known of one workload.
@@ -77,6 +79,17 @@ pub struct Refused {
 }
 
 impl Entry {
+    /// What the workload asks for of the budgets that bind it; none if nothing can be asked back of it.
+    pub(super) fn asks(&self) -> Option<Claim> {
+        let claim = self.claim.as_ref().filter(|claim| claim.movable)?;
+        let draws: Vec<_> = claim.draws.iter().filter(|draw| draw.enforced).cloned().collect();
+        (!draws.is_empty()).then(|| Claim { draws, ..claim.clone() })
+    }
+
+    pub(super) fn draws_on(&self, budget: &str) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.draw(budget).is_some())
+    }
+
     /// The workload seen until now is deleted: its pods shut down.
     fn bury(&mut self, now: Time) {
         let Some(claim) = &self.claim else { return };
@@ -102,8 +115,14 @@ impl Ledger {
     /// Opens a budget's book with the grants that its status holds, or takes up its newer settings. Until `settled` nothing
     /// beyond present charges is granted (rule 6).
     pub fn open(&mut self, budget: &str, grants: BTreeMap<Workload, Grant>, lending: Lending, settled: Time) {
-        let account =
-            Account { limit: LimitSeen::default(), lending, persisted: grants, unclear: None, settled };
+        let account = Account {
+            limit: LimitSeen::default(),
+            lending,
+            persisted: grants,
+            unclear: None,
+            settled,
+            unproven: false,
+        };
         self.accounts.insert(budget.to_owned(), account);
     }
 
@@ -127,6 +146,7 @@ impl Ledger {
 
     /// A workload as seen `now`, and what its policy asks for.
     pub fn see(&mut self, workload: &Workload, claim: Claim, sight: Sight, now: Time) {
+        self.forgotten.remove(workload);
         let entry = self.entries.entry(workload.clone()).or_default();
         if entry.sight.uid != 0 && entry.sight.uid != sight.uid {
             entry.bury(now);
@@ -143,6 +163,7 @@ impl Ledger {
     pub fn freeze(&mut self, workload: &Workload) {
         if let Some(claim) = self.entries.get_mut(workload).and_then(|entry| entry.claim.as_mut()) {
             claim.movable = false;
+            claim.fixed = "it has no policy";
         }
     }
 
@@ -161,8 +182,49 @@ impl Ledger {
         let gone = self.entries.get(workload).is_some_and(|entry| entry.ghosts.is_empty())
             && self.accounts.keys().all(|budget| self.held(workload, budget, now) == 0);
         if gone {
-            self.entries.remove(workload);
+            self.forget(workload);
         }
+    }
+
+    /// Nothing is left of the workload; its grants end.
+    pub fn forget(&mut self, workload: &Workload) {
+        self.entries.remove(workload);
+        self.forgotten.insert(workload.clone());
+    }
+
+    /// What its policy asked for last.
+    pub fn claim(&self, workload: &Workload) -> Option<&Claim> {
+        self.entries.get(workload)?.claim.as_ref()
+    }
+
+    /// Pods that exist of all workloads that draw on a budget, in connections.
+    pub fn attributed(&self, budget: &str) -> u32 {
+        let of = |entry: &Entry| {
+            let draw = entry.claim.as_ref()?.draw(budget)?;
+            let ghosts = entry.ghosts.iter().fold(0, |sum: u32, ghosts| sum.saturating_add(ghosts.pods));
+            Some(draw.per_pod.saturating_mul(entry.sight.pods.saturating_add(ghosts)))
+        };
+        self.entries.values().filter_map(of).fold(0, u32::saturating_add)
+    }
+
+    /// The grants of a budget as persisted.
+    pub fn grants(&self, budget: &str) -> BTreeMap<Workload, Grant> {
+        self.accounts.get(budget).map(|account| account.persisted.clone()).unwrap_or_default()
+    }
+
+    /// What a budget gives, as last seen.
+    pub fn limit(&self, budget: &str) -> Option<&LimitSeen> {
+        self.accounts.get(budget).map(|account| &account.limit)
+    }
+
+    /// Everybody with a part in a budget.
+    pub fn holders(&self, budget: &str) -> Vec<Workload> {
+        self.parties(budget).into_iter().cloned().collect()
+    }
+
+    /// The budgets whose books are open.
+    pub fn budgets(&self) -> Vec<String> {
+        self.accounts.keys().cloned().collect()
     }
 
     /// Whether a workload is known to exist, or to have existed a moment ago.
@@ -193,7 +255,7 @@ impl Ledger {
     pub fn begin(&mut self, workload: &Workload, to: Sight, now: Time) -> Result<(), Refused> {
         let Some(entry) = self.entries.get(workload) else { return Ok(()) };
         let Some(claim) = entry.claim.clone() else { return Ok(()) };
-        for draw in &claim.draws {
+        for draw in claim.draws.iter().filter(|draw| draw.enforced) {
             let reach = claim.reach_of(draw, to);
             let granted = self.accounts.get(&draw.budget).map_or(0, |account| account.usable(workload));
             if reach > granted {
@@ -250,6 +312,13 @@ impl Ledger {
         if let Some(account) = self.accounts.get_mut(budget) {
             account.persisted = grants;
             account.unclear = None;
+        }
+    }
+
+    /// Whether every workload of a budget could be looked at; until it can, nothing more is granted (rule 5).
+    pub fn trust(&mut self, budget: &str, proven: bool) {
+        if let Some(account) = self.accounts.get_mut(budget) {
+            account.unproven = !proven;
         }
     }
 

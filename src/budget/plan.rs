@@ -62,17 +62,20 @@ pub struct Shortage {
 impl Ledger {
     /// The next grants of every budget. Pure: what comes of it is told by [`Ledger::intend`] and what follows.
     pub fn plan(&self, now: Time) -> BTreeMap<String, Plan> {
-        let claims: BTreeMap<Workload, &Claim> = self
+        let claims: BTreeMap<Workload, Claim> = self
             .entries
             .iter()
-            .filter_map(|(workload, entry)| Some((workload.clone(), entry.claim.as_ref()?)))
-            .filter(|(_, claim)| claim.movable)
+            .filter_map(|(workload, entry)| Some((workload.clone(), entry.asks()?)))
             .collect();
+        let claims: BTreeMap<Workload, &Claim> =
+            claims.iter().map(|(workload, claim)| (workload.clone(), claim)).collect();
         let available = self
             .accounts
             .iter()
             .map(|(budget, account)| {
-                let others = self.parties(budget).into_iter().filter(|party| !claims.contains_key(*party));
+                let asks =
+                    |party: &Workload| claims.get(party).is_some_and(|claim| claim.draw(budget).is_some());
+                let others = self.parties(budget).into_iter().filter(|party| !asks(party));
                 let fixed: u32 =
                     others.map(|party| self.charge(party, budget, now)).fold(0, u32::saturating_add);
                 (budget.clone(), account.limit.for_recall.saturating_sub(fixed))
@@ -109,6 +112,15 @@ impl Ledger {
             ..Plan::default()
         };
         for (party, charge) in &charges {
+            let entry = self.entries.get(party);
+            // It went, or its policy draws on the budget no more.
+            let left = *charge == account.granted(party)
+                && (self.forgotten.contains(party)
+                    || entry
+                        .is_some_and(|entry| !entry.draws_on(budget) && self.held(party, budget, now) == 0));
+            if left && !targets.contains_key(party) {
+                continue;
+            }
             let grant = account.persisted.get(party).copied().unwrap_or_default();
             if *charge > 0 || grant.connections > 0 || targets.contains_key(party) {
                 plan.grants.insert(party.clone(), grant);
@@ -149,7 +161,7 @@ impl Ledger {
         for (_, party, target, claim, draw, wanted) in needy {
             let Some(grant) = plan.grants.get_mut(party) else { continue };
             let charge = charges.get(party).copied().unwrap_or(0);
-            let beyond = if now < account.settled { 0 } else { plan.free };
+            let beyond = if now < account.settled || account.unproven { 0 } else { plan.free };
             let room = charge.saturating_add(beyond);
             let most = claim.wanted.max(claim.guaranteed);
             let affordable = if target <= room { target } else { claim.useful(draw, room, most).max(charge) };

@@ -33,6 +33,7 @@ fn claim(guaranteed: u32, wanted: u32, draws: &[(&str, u32, u32)]) -> Claim {
         guaranteed,
         wanted,
         movable: true,
+        fixed: "",
         draws: draws
             .iter()
             .map(|(budget, per_pod, weight)| Draw {
@@ -40,6 +41,7 @@ fn claim(guaranteed: u32, wanted: u32, draws: &[(&str, u32, u32)]) -> Claim {
                 per_pod: *per_pod,
                 overlap: RolloutOverlap::Pods(0),
                 weight: *weight,
+                enforced: true,
             })
             .collect(),
     }
@@ -62,7 +64,7 @@ fn ledger(connections: u32) -> Ledger {
 }
 
 fn see(ledger: &mut Ledger, name: &str, guaranteed: u32, wanted: u32, spec: u32, now: Time) {
-    let sight = Sight { uid: 1, spec, beside: 0 };
+    let sight = Sight { uid: 1, spec, beside: 0, pods: 0 };
     ledger.see(&workload(name), claim(guaranteed, wanted, &[("db", 10, 1)]), sight, now);
 }
 
@@ -123,7 +125,7 @@ fn a_workload_gets_a_replica_in_all_its_budgets_or_in_none() {
 fn growth_begins_only_under_a_persisted_grant() {
     let mut ledger = ledger(100);
     see(&mut ledger, "a", 1, 8, 2, NOW);
-    let to = |spec| Sight { uid: 1, spec, beside: 0 };
+    let to = |spec| Sight { uid: 1, spec, beside: 0, pods: 0 };
     let refused = ledger.begin(&workload("a"), to(3), NOW).unwrap_err();
     assert_eq!((refused.reach, refused.granted), (30, 0));
     let plan = ledger.plan(NOW)["db"].clone();
@@ -159,7 +161,7 @@ fn nothing_is_given_on_before_it_has_gone_and_lingered() {
     assert_eq!(granted(&ledger, "b", at(2)), 0, "a's pods still hold all of it");
     // a walks down: its pods end.
     for (second, spec, beside) in [(10, 8, 2), (20, 6, 4), (30, 6, 2), (40, 6, 0)] {
-        let sight = Sight { uid: 1, spec, beside };
+        let sight = Sight { uid: 1, spec, beside, pods: spec + beside };
         ledger.see(&workload("a"), claim(2, 10, &[("db", 10, 1)]), sight, at(second));
         turn(&mut ledger, at(second));
         assert_eq!(granted(&ledger, "b", at(second)), 0, "{second} s");
@@ -177,7 +179,7 @@ fn a_growth_whose_outcome_is_unclear_is_charged_until_it_can_no_longer_land() {
     let mut ledger = ledger(100);
     see(&mut ledger, "a", 1, 10, 2, NOW);
     turn(&mut ledger, NOW);
-    ledger.begin(&workload("a"), Sight { uid: 1, spec: 10, beside: 0 }, NOW).unwrap();
+    ledger.begin(&workload("a"), Sight { uid: 1, spec: 10, beside: 0, pods: 0 }, NOW).unwrap();
     ledger.end(&workload("a"), Outcome::Unknown(at(10)), at(5));
     see(&mut ledger, "a", 1, 2, 2, at(6));
     assert_eq!(ledger.held(&workload("a"), "db", at(6)), 100, "it may land yet");
@@ -252,7 +254,12 @@ fn pods_of_a_deleted_workload_are_charged_while_they_may_shut_down() {
     assert!(!ledger.knows(&workload("a")));
     // The same name again, at once: its pods stand beside those of the old one.
     see(&mut ledger, "a", 2, 8, 3, at(50));
-    ledger.see(&workload("a"), claim(2, 8, &[("db", 10, 1)]), Sight { uid: 2, spec: 3, beside: 0 }, at(51));
+    ledger.see(
+        &workload("a"),
+        claim(2, 8, &[("db", 10, 1)]),
+        Sight { uid: 2, spec: 3, beside: 0, pods: 0 },
+        at(51),
+    );
     assert_eq!(ledger.held(&workload("a"), "db", at(51)), 60);
 }
 
