@@ -1,5 +1,5 @@
 //! Whatever is measured, nothing panics, and what tells nothing caps nothing. A failing case is printed and kept in
-//! `tests/usl/degenerate.proptest-regressions`.
+//! `tests/proptest-regressions/`.
 
 use plimsoll::ceiling::usl::{
     Assessment, Estimator, FitError, Load, Measurement, Noise, Settings, Window, fit,

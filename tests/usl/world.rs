@@ -13,7 +13,7 @@ impl Random {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -62,10 +62,12 @@ pub struct World {
     pub law: Law,
     /// How it departs from the law.
     pub misfit: Misfit,
-    /// Sizes are spread evenly from this
+    /// Sizes are spread from this
     pub smallest: u32,
     /// to this.
     pub largest: u32,
+    /// evenly at 1, more at the small ones above it.
+    pub skew: f64,
     /// The range of utilization.
     pub utilization: (f64, f64),
     /// How much lower utilization is at the largest size than at the smallest.
@@ -76,6 +78,10 @@ pub struct World {
     pub utilization_noise: f64,
     /// What is wrong with all utilization reported.
     pub utilization_bias: f64,
+    /// The standard deviation of what all windows of one size have in common: another hour, another mix of requests.
+    pub hour: f64,
+    /// Which of those it is.
+    pub hours: u64,
     /// Share of windows in which something else slowed the workload by 30 to 70 %.
     pub disturbed: f64,
     /// Share of windows that are saturated.
@@ -95,11 +101,14 @@ pub const TYPICAL: World = World {
     misfit: Misfit::None,
     smallest: 1,
     largest: 38,
+    skew: 1.0,
     utilization: (0.5, 0.95),
     tilt: 0.0,
     noise: 0.04,
     utilization_noise: 0.02,
     utilization_bias: 0.0,
+    hour: 0.0,
+    hours: 0,
     disturbed: 0.0,
     saturated: 0.0,
     windows: 40,
@@ -121,11 +130,14 @@ impl World {
             misfit: Misfit::None,
             smallest: if random.chance(0.5) { 1 } else { random.count(largest.div_ceil(3)) },
             largest,
+            skew: random.between(1.0, 3.0),
             utilization: (lowest, (lowest + random.between(0.05, 0.5)).min(1.0)),
             tilt: random.between(-0.15, 0.15),
             noise: random.between(0.005, 0.08),
             utilization_noise: random.between(0.0, 0.02),
             utilization_bias: random.between(-0.02, 0.02),
+            hour: if random.chance(0.5) { 0.0 } else { random.between(0.0, 0.04) },
+            hours: random.next(),
             disturbed: if random.chance(0.5) { 0.0 } else { random.between(0.0, 0.15) },
             saturated: if random.chance(0.5) { 0.0 } else { random.share() },
             windows: usize::try_from(30 + random.count(160)).unwrap(),
@@ -183,13 +195,16 @@ impl World {
     }
 
     pub fn window(&self, end: Time, random: &mut Random) -> Window {
-        let size = self.smallest - 1 + random.count(self.largest - self.smallest + 1);
+        let range = f64::from(self.largest - self.smallest + 1);
+        let above = (range * random.share().powf(self.skew)).floor();
+        let size = self.smallest + format!("{above}").parse::<u32>().unwrap();
         let tilt = self.tilt * (0.5 - f64::from(size) / f64::from(self.largest));
         let used = random.between(self.utilization.0, self.utilization.1) + tilt;
         let saturated = random.chance(self.saturated);
         let used = if saturated { 1.0 } else { used.clamp(0.05, 1.0) };
         let disturbed = if random.chance(self.disturbed) { random.between(0.3, 0.7) } else { 1.0 };
-        let noise = (self.noise * random.normal()).exp();
+        let hour = self.hour * Random::new(self.hours ^ u64::from(size)).normal();
+        let noise = (hour + self.noise * random.normal()).exp();
         let reported = used + self.utilization_bias + self.utilization_noise * random.normal();
         Window {
             end,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::bins::{Bin, Binned, bins, fit_bins};
 use super::estimator::{Estimator, Sample};
-use super::fit::{Fit, FitError, Fitted};
+use super::fit::{Fit, Fitted};
 use super::readiness::{FittedCeiling, NotReady, Seen};
 use super::regression::{Form, Noise, Regression};
 use super::verdict::{LEAST_RANGE, LEAST_SIZES, reaches};
@@ -76,8 +77,10 @@ impl Estimator {
         let Sorted { kept, clipped } = without_outliers(&recent, weigh);
         let fitted = fit_bins(&bins(&kept, weigh), clipped);
         let ceiling = match &fitted {
-            Ok((_, misfit)) if *misfit > MOST_MISFIT => Err(vec![NotReady::PoorFit { misfit: *misfit }]),
-            Ok((fitted, _)) => ceiling(fitted, &kept, &recent, settings, weigh),
+            Ok(Binned { misfit, .. }) if *misfit > MOST_MISFIT => {
+                Err(vec![NotReady::PoorFit { misfit: *misfit }])
+            }
+            Ok(Binned { fitted, .. }) => ceiling(fitted, &kept, &recent, settings, weigh),
             // Too little is already said in other words.
             Err(_) if !missing.is_empty() => Err(Vec::new()),
             Err(error) => Err(vec![NotReady::NotFitted(error.clone())]),
@@ -93,7 +96,7 @@ impl Estimator {
         Assessment {
             windows: count_of(kept.len()),
             outliers: count_of(recent.len().saturating_sub(kept.len())),
-            fit: fitted.ok().map(|(fitted, _)| fitted.fit),
+            fit: fitted.ok().map(|binned| binned.fitted.fit),
             ceiling,
         }
     }
@@ -127,59 +130,6 @@ impl Estimator {
 fn weight(age: Span, half_life: Span) -> f64 {
     // A half-life of nothing would count nothing.
     (-age.seconds() / half_life.seconds().max(1.0)).exp2().max(1e-9)
-}
-
-/// All samples of one size.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bin {
-    count: usize,
-    weight: f64,
-    weight_squared: f64,
-    /// Weighted mean of ln C.
-    mean: f64,
-    /// Weighted sum of squares about it.
-    within: f64,
-}
-
-/// Samples by size; means of ln C carry all that a fit with proportional noise can use.
-fn bins(samples: &[Sample], weigh: impl Fn(&Sample) -> f64) -> BTreeMap<u32, Bin> {
-    let mut bins: BTreeMap<u32, Bin> = BTreeMap::new();
-    for sample in samples {
-        let bin = bins.entry(sample.size).or_default();
-        let (weight, value) = (weigh(sample), sample.capacity.ln());
-        bin.count += 1;
-        bin.weight += weight;
-        bin.weight_squared += weight * weight;
-        let off = value - bin.mean;
-        bin.mean += off * weight / bin.weight;
-        bin.within += weight * off * (value - bin.mean);
-    }
-    bins
-}
-
-/// The fit, and how far the sizes lie from it beyond their scatter.
-fn fit_bins(bins: &BTreeMap<u32, Bin>, clipped: f64) -> Result<(Fitted, f64), FitError> {
-    let (weight, squared) = bins
-        .values()
-        .fold((0.0, 0.0), |(sum, squares), bin| (sum + bin.weight, squares + bin.weight_squared));
-    // Kish: so many windows of equal weight would tell as much.
-    let windows = if squared > 0.0 { weight * weight / squared } else { 0.0 };
-    if windows < 4.0 {
-        return Err(FitError::TooFewMeasurements { have: floor_count(windows) });
-    }
-    let scale = windows / weight;
-    let rows: Vec<_> =
-        bins.iter().map(|(size, bin)| (from_count(*size), bin.mean.exp(), bin.weight * scale)).collect();
-    let within = bins.values().fold(clipped, |sum, bin| sum + bin.within) * scale;
-    let fitted = Fitted::new(&rows, Noise::Proportional, within, windows - 3.0)?;
-    // Analysis of variance: what is between the sizes and the law, less what scatter within the sizes brings there.
-    let sizes = from_count(count_of(bins.len()));
-    let between = fitted.least_sum() / (sizes - 3.0).max(1.0);
-    let scatter = within / (windows - sizes).max(1.0);
-    let misfit = ((between - scatter).max(0.0) * sizes / windows).sqrt();
-    // Chance alone seldom makes it twice the scatter; with hardly a size seen twice nothing can be said.
-    let shown = windows - sizes >= 10.0 && between > 2.0 * scatter;
-    Ok((fitted, if shown { misfit } else { 0.0 }))
 }
 
 /// Samples, the outliers among them left out.
@@ -309,12 +259,13 @@ fn ceiling(
 fn carried_well(fitted: &Fitted, samples: &[Sample], rising: f64) -> Option<u32> {
     // A throughput by chance above the law is no reason for a larger size.
     let doubt = (-2.0 * fitted.fit.residual_standard_error).exp();
+    let smallest = floor_count(fitted.fit.smallest);
     let needed = |sample: &Sample| {
         if from_count(sample.size) <= rising {
             return sample.size;
         }
         let carries = fitted.fit.law.smallest_size_for(sample.throughput * doubt);
-        carries.map_or(sample.size, |size| size.min(sample.size))
+        carries.map_or(sample.size, |size| size.max(smallest).min(sample.size))
     };
     samples.iter().filter(|sample| sample.objective_met).map(needed).max()
 }

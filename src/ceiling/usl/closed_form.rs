@@ -53,3 +53,32 @@ pub(super) fn start(regression: &Regression) -> Option<Vector> {
         .min_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, [slowness, alpha, beta])| [-slowness.ln(), alpha / slowness, beta / slowness])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ceiling::usl::Law;
+
+    /// The start for throughputs without noise, in the measurements' units.
+    fn found(law: Law) -> Law {
+        let rows: Vec<_> =
+            [1.0, 2.0, 4.0, 7.0, 11.0, 20.0].iter().map(|size| (*size, law.throughput(*size), 1.0)).collect();
+        let regression = Regression::new(&rows, Noise::Constant);
+        regression.law(&start(&regression).unwrap())
+    }
+
+    #[test]
+    fn without_noise_the_closed_form_is_exact() {
+        for (alpha, beta) in [(0.05, 0.02), (0.0, 0.003), (0.1, 0.0), (0.0, 0.0)] {
+            let found = found(Law { lambda: 1800.0, alpha, beta });
+            assert!((found.lambda / 1800.0 - 1.0).abs() < 1e-6, "{found:?}");
+            assert!((found.alpha - alpha).abs() < 1e-6 && (found.beta - beta).abs() < 1e-6, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_negative_is_held_at_zero() {
+        let found = found(Law { lambda: 1800.0, alpha: -0.02, beta: 0.003 });
+        assert!(found.alpha.abs() < 1e-12 && found.beta > 0.0, "{found:?}");
+    }
+}

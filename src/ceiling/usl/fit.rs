@@ -155,7 +155,8 @@ pub fn fit(measurements: &[Measurement], noise: Noise) -> Result<Fit, FitError> 
     let heaviest = measurements.iter().fold(0.0_f64, |most, measurement| most.max(measurement.weight));
     let rows: Vec<_> =
         measurements.iter().map(|row| (row.size, row.throughput, row.weight / heaviest)).collect();
-    Fitted::new(&rows, noise, 0.0, from_count(have) - 3.0).map(|fitted| fitted.fit)
+    let scatter = Scatter::Pooled { within: 0.0, degrees: from_count(have) - 3.0 };
+    Fitted::new(&rows, noise, scatter).map(|fitted| fitted.fit)
 }
 
 fn check(number: u32, measurement: &Measurement) -> Result<(), FitError> {
@@ -173,6 +174,16 @@ fn check(number: u32, measurement: &Measurement) -> Result<(), FitError> {
     Ok(())
 }
 
+/// What is known of the scatter beside the rows themselves. Sums and variances are in the residuals' unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scatter {
+    /// The rows scatter as what they are means of: `within` is the weighted sum of squares that they no longer show,
+    /// `degrees` the degrees of freedom of both.
+    Pooled { within: f64, degrees: f64 },
+    /// Only how the rows lie tells, and they scatter no less than `least`.
+    OfSizes { least: f64 },
+}
+
 /// A fit that can still be asked for bounds of the peak at other confidences.
 #[derive(Clone, Debug)]
 pub(super) struct Fitted {
@@ -184,14 +195,8 @@ pub(super) struct Fitted {
 }
 
 impl Fitted {
-    /// From rows (size, throughput, weight) already checked; `within` is a weighted sum of squares that the rows, being
-    /// means, no longer show, in the residuals' unit (proportional noise: relative).
-    pub(super) fn new(
-        rows: &[(f64, f64, f64)],
-        noise: Noise,
-        within: f64,
-        degrees_of_freedom: f64,
-    ) -> Result<Self, FitError> {
+    /// From rows (size, throughput, weight) already checked.
+    pub(super) fn new(rows: &[(f64, f64, f64)], noise: Noise, scatter: Scatter) -> Result<Self, FitError> {
         let mut distinct: Vec<f64> = rows.iter().map(|row| row.0).collect();
         distinct.sort_by(f64::total_cmp);
         distinct.dedup();
@@ -204,8 +209,15 @@ impl Fitted {
         if !best.sum.is_finite() || !best.at.iter().all(|value| value.is_finite()) {
             return Err(FitError::NoSolution);
         }
+        let (variance, degrees_of_freedom) = match scatter {
+            Scatter::Pooled { within, degrees } => ((best.sum + within) / degrees, degrees),
+            Scatter::OfSizes { least } => {
+                let degrees = (from_count(count_of(rows.len())) - 3.0).max(1.0);
+                ((best.sum / degrees).max(least), degrees)
+            }
+        };
         // Rounding leaves a scatter of its own.
-        let variance = ((best.sum + within) / degrees_of_freedom).max(1e-18);
+        let variance = variance.max(1e-18);
         let law = regression.law(&best.at);
         let information = regression.information(Form::Coherency, &best.at);
         let (errors, correlation) = uncertainty(&regression, information.inverse(), variance, law.lambda);

@@ -6,6 +6,7 @@
 //! costs money: whatever the measurements leave open is answered with no ceiling.
 
 mod assess;
+mod bins;
 mod closed_form;
 mod estimator;
 mod fit;
