@@ -2,12 +2,14 @@
 //! nothing.
 
 mod authority;
+mod budget;
 mod call;
 mod departed;
 mod event;
 mod identity;
 mod index;
 mod lease;
+mod live;
 mod overrides;
 mod pace;
 mod pod;
@@ -27,6 +29,7 @@ mod watched;
 mod workload;
 
 pub use authority::{Authority, Grant};
+pub use budget::{BudgetRecord, list_budgets, selected_namespaces, write_budget_status};
 pub use call::{ApiError, ApiErrorKind, Call, DEADLINE};
 pub use event::{Events, Notice, Publisher};
 pub use identity::{PolicyKey, TargetKey, Uid, hash, moment, timestamp};
@@ -40,5 +43,5 @@ pub use status::{CHANGES, Report, change, drain_times, invalid_status};
 pub use status_rule::{Occasion, Written};
 pub use status_write::{STATUS_MANAGER, write_status};
 pub use statuses::read_statuses;
-pub use view::{View, Viewer};
+pub use view::{Look, View, Viewer};
 pub use watch::{WatchHealth, Watches};
