@@ -83,8 +83,8 @@ pub(super) fn fit_bins(bins: &BTreeMap<u32, Bin>, clipped: f64) -> Result<Binned
     if excess <= 1.0 + MOST_EXCESS * (2.0 / (sizes - 3.0)).sqrt() {
         return Ok(Binned { fitted, misfit: 0.0 });
     }
-    let squares: f64 = weights.iter().map(|weight| weight * weight).sum();
-    let shared = variance * (excess - 1.0) * (sizes - 3.0) / (windows - squares / windows).max(1e-9);
+    let of_squares: f64 = weights.iter().map(|weight| weight * weight).sum();
+    let shared = variance * (excess - 1.0) * (sizes - 3.0) / (windows - of_squares / windows).max(1e-9);
     let capped: Vec<f64> = weights.iter().map(|weight| 1.0 / (1.0 / weight + shared / variance)).collect();
     let fitted = fit(&capped, Scatter::OfSizes { least: variance })?;
     Ok(Binned { fitted, misfit: shared.sqrt() })
