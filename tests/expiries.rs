@@ -121,6 +121,19 @@ fn a_rollout_that_moves_on_is_waited_for_however_long_it_takes() {
 }
 
 #[test]
+fn another_revision_is_another_rollout_with_a_deadline_of_its_own() {
+    // A quota lets no pod come; after eight minutes somebody rolls out the next revision.
+    let course = course(&policy(""), 80, |tick, now| {
+        idle(now, |workload| {
+            workload.rollout = Rollout::Progressing;
+            workload.revision = if tick < 32 { 1 } else { 2 };
+        })
+    });
+    let since = shown_since(&course, "RolloutStalled", Reason::RolloutStalled);
+    assert_eq!(since, Some(480 + 630));
+}
+
+#[test]
 fn a_rollout_that_its_controller_gave_up_is_named_and_not_waited_for() {
     let course = course(&policy(""), 30, |_, now| idle(now, |workload| workload.rollout = Rollout::Stalled));
     assert_eq!(shown_since(&course, "RolloutStalled", Reason::RolloutStalled), Some(0));

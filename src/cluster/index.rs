@@ -134,6 +134,7 @@ impl Index {
                 pods: pods.into_values().collect(),
                 departed,
                 rollout: record.rollout(revisions),
+                revision: record.revision(),
                 update: record.update,
                 termination_grace: record.termination_grace,
                 progress_deadline: record.progress_deadline,

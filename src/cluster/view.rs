@@ -99,6 +99,7 @@ impl Viewer {
                 pods,
                 departed,
                 rollout: Rollout::Settled,
+                revision: 0,
                 update: UpdateStrategy::Unknown,
                 termination_grace: grace.unwrap_or(DEFAULT_TERMINATION_GRACE),
                 progress_deadline: DEFAULT_PROGRESS_DEADLINE,

@@ -41,8 +41,8 @@ pub struct Memory {
     pub(super) asked: Option<Asked>,
     /// Since when pods that were asked for have been missing.
     pub(super) missing_since: Option<Time>,
-    /// Since when a rollout has been under way.
-    pub(super) rollout_since: Option<Time>,
+    /// The revision that is being rolled out, and since when.
+    pub(super) rollout_since: Option<(u64, Time)>,
     /// The count as it was seen last, or asked for.
     pub(super) expected: Option<u32>,
     /// Counts set by others.

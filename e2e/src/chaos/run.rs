@@ -107,7 +107,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     };
     let _plant = Plant::start(&server, plant)?;
     let people = People::begin(&server, &scenario, &ledger)?;
-    let metrics = Arc::new(Metrics::new(Arc::clone(&scenario), Arc::clone(&ledger)));
+    let metrics = Arc::new(Metrics::new(&server, Arc::clone(&scenario), Arc::clone(&ledger)));
     let clock = ClockError::default();
     let written = Arc::default();
     let keeper = |index| Keeper {

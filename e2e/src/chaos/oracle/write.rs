@@ -51,6 +51,8 @@ struct Pods {
     alive: u32,
     terminating: u32,
     revisions: usize,
+    /// When pods came, turned Ready, or began to go, in milliseconds of the run.
+    signs: Vec<i64>,
 }
 
 impl Pods {
@@ -58,6 +60,7 @@ impl Pods {
         let all =
             wire.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
         let ours = all.iter().filter(|pod| object::label(pod, "app") == Some(name));
+        let signs = ours.clone().flat_map(moments).collect();
         let (terminating, alive): (Vec<&Value>, Vec<&Value>) =
             ours.partition(|pod| object::is_terminating(pod));
         let mut revisions: Vec<&str> = alive
@@ -73,8 +76,26 @@ impl Pods {
             alive: plimsoll::number::count_of(alive.len()),
             terminating: plimsoll::number::count_of(terminating.len()),
             revisions: revisions.len(),
+            signs,
         }
     }
+}
+
+/// When a pod came, turned Ready, and began to go, in milliseconds of the run.
+fn moments(pod: &Value) -> impl Iterator<Item = i64> {
+    let read = |value: &Value, path: &[&str]| {
+        let time = object::text(value, path).parse::<jiff::Timestamp>().ok()?;
+        Some(time.as_millisecond() - BASE)
+    };
+    let ready = object::entry(pod, &["status", "conditions"], "type", "Ready")
+        .filter(|ready| object::text(ready, &["status"]) == "True");
+    let grace = object::integer(pod, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) * 1000;
+    let all = [
+        read(pod, &["metadata", "creationTimestamp"]),
+        ready.and_then(|ready| read(ready, &["lastTransitionTime"])),
+        read(pod, &["metadata", "deletionTimestamp"]).map(|end| end - grace),
+    ];
+    all.into_iter().flatten()
 }
 
 struct Case<'a> {
@@ -337,10 +358,12 @@ impl Case<'_> {
             return Ok(());
         }
         let base = self.write.to.saturating_sub(spec.headroom.replicas);
-        let good = self.answers(Form::Value).filter_map(|answer| Some((answer.asked, answer.good?)));
-        let seen: Vec<(Duration, f64)> = good.collect();
-        let within = seen.iter().filter(|(asked, _)| *asked > since + BLUR);
-        let peak = within.map(|(_, value)| facts::need(spec, *value)).fold(0.0, f64::max);
+        let good = self
+            .answers(Form::Value)
+            .filter_map(|answer| Some((answer.asked, answer.good?, answer.replicas)));
+        let seen: Vec<(Duration, f64, u32)> = good.collect();
+        let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR);
+        let peak = within.map(|(_, value, _)| facts::need(spec, *value)).fold(0.0, f64::max);
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
         // Where the workload could not be read, what demand asked for was not taken note of.
@@ -353,18 +376,19 @@ impl Case<'_> {
             ));
         }
         let gap = Duration::from_secs(u64::from(spec.polling_interval) * 3 + 16);
-        let mut covered = sent;
-        for (asked, _) in seen.iter().rev() {
+        let (mut covered, mut stood) = (sent, write.from);
+        for (asked, _, replicas) in seen.iter().rev() {
             if covered.saturating_sub(*asked) > gap {
                 break;
             }
-            covered = *asked;
+            (covered, stood) = (*asked, *replicas);
         }
         let mut histories = self.state.histories.get(self.index).into_iter().flatten();
         let is_known = histories.any(|(operator, from)| *operator == write.operator && *from <= since + gap);
-        if covered > since + gap && !is_known {
+        // What was wanted before is not known: the count that stood then is kept for a window.
+        if covered > since + gap && !is_known && write.to < stood {
             return Err(format!(
-                "a window of {} s must pass, and this process has seen demand for only {:.0} s",
+                "a window of {} s must pass, and this process has seen demand for only {:.0} s, since when there were {stood}",
                 rules.window,
                 sent.saturating_sub(covered).as_secs_f64()
             ));
@@ -379,7 +403,22 @@ impl Case<'_> {
         let failed = progressing.is_some_and(|condition| object::text(condition, &["status"]) == "False");
         let paused = object::at(target, &["spec", "paused"]).and_then(Value::as_bool) == Some(true);
         let mixed = self.pods.revisions > 1 || count("updatedReplicas") < count("replicas");
-        mixed && !failed && !paused && object::text(target, &["kind"]) == "Deployment"
+        mixed && !failed && !paused && !self.has_expired() && object::text(target, &["kind"]) == "Deployment"
+    }
+
+    /// Whether nothing has moved, as far as the process could see, for as long as a new pod and an old one may take, which
+    /// ends the wait for a rollout: since the template was changed, no pod came, turned Ready or began to go.
+    fn has_expired(&self) -> bool {
+        let seconds = |path: &[&str]| i64::from(object::count(self.target, path)) * 1000;
+        let patience = seconds(&["spec", "progressDeadlineSeconds"])
+            + seconds(&["spec", "template", "spec", "terminationGracePeriodSeconds"]);
+        let revised = self.state.revised.get(self.index).copied().unwrap_or_default();
+        let seen =
+            milliseconds(self.write.sent) - milliseconds(staleness(self.state, "pods", self.write.sent));
+        let signs = self.pods.signs.iter().copied().filter(|at| *at <= seen);
+        let begun = milliseconds(revised) + self.state.clock_error(revised);
+        let moved = signs.fold(begun, i64::max);
+        self.write.clock - moved >= patience - milliseconds(BLUR)
     }
 
     /// The rates, by the changes that this process made itself.
