@@ -9,6 +9,9 @@ use e2e::chaos::mutants::MUTANTS;
 use e2e::chaos::soak::{Soak, report};
 use e2e::chaos::{Scenario, run};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// So many seeds are run at each test; `make soak SEEDS=100000` runs more.
 const SEEDS: u64 = 500;
 

@@ -45,7 +45,10 @@ pub fn decide(
 ) -> (Decision, Memory) {
     let decision = match &observation.target {
         Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
-        Target::Unseen(fault) => unseen(policy, fault, now),
+        Target::Unseen(fault) => {
+            memory.note_sound(policy, &observation.readings, now);
+            unseen(policy, fault, now)
+        }
     };
     (decision, memory)
 }

@@ -52,6 +52,8 @@ pub struct State {
     pub clock: Vec<(Duration, i64)>,
     /// When operators started.
     pub starts: Vec<Duration>,
+    /// From when on everything had to be as it should be.
+    pub settled: Duration,
 }
 
 /// A policy as a person wrote it.

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use plimsoll::operator::ClockError;
 use serde_json::Value;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::oracle;
 use super::people::{NAMESPACE, People};
 use super::processes::Keeper;
-use super::scenario::{BASE, Scenario};
+use super::scenario::{BASE, QUIET, SETTLING, Scenario};
 use crate::apiserver::{ApiServer, Failure, Rule, Settings};
 use crate::bed::operator_rights;
 use crate::clock::Clock;
 use crate::plant::{Lasting, Plant, PlantSettings};
 
+/// No rollout takes longer: 22 pods one after the other, each with its start and the longest drain.
+const LONGEST_ROLLOUT: Duration = Duration::from_hours(2);
 /// The operator's bearer token.
 const TOKEN: &str = "operator";
 
@@ -125,16 +127,18 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     let jumps = tokio::spawn(jump(Arc::clone(&scenario), Arc::clone(&ledger), clock));
     let people = tokio::spawn(people.work());
 
-    sleep_until(ledger.started() + scenario.settled()).await;
+    sleep_until(ledger.started() + scenario.calm).await;
     match people.await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => ledger.violation(format!("the world could not be put right: {failure}")),
         Err(error) => ledger.violation(format!("the people are gone: {error}")),
     }
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let world = oracle::World { server: &server, scenario: &scenario, ledger: &ledger, metrics: &metrics };
+    roll_out(&world).await;
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    ledger.state().settled = ledger.now();
     oracle::end::judge_settled(&world);
-    sleep_until(ledger.started() + scenario.ends()).await;
+    sleep(QUIET).await;
     oracle::end::judge_quiet(&world);
     let tasks_then = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     if tasks_then > tasks + 2 {
@@ -167,6 +171,18 @@ fn rules() -> Result<Vec<Rule>, Failure> {
         })
         .chain([leases.in_namespace(oracle::lease::NAMESPACE)])
         .collect())
+}
+
+/// Waits for as long as the world may take to settle, which begins anew when a rollout ends that took long by itself.
+async fn roll_out(world: &oracle::World<'_>) {
+    sleep_until(world.ledger.started() + world.scenario.settled()).await;
+    for _ in 0..LONGEST_ROLLOUT.as_secs() / SETTLING.as_secs() {
+        if (0..world.scenario.workloads.len()).all(|index| world.is_rolled_out(index)) {
+            return;
+        }
+        world.ledger.count("nature: a rollout that takes long");
+        sleep(SETTLING).await;
+    }
 }
 
 /// Lets the operator's clock jump.

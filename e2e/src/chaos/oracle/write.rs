@@ -20,6 +20,8 @@ const EVALUATION: Duration = Duration::from_secs(40);
 /// What is heard of a kind may be this much older after its watch was disturbed: a silent watch is noticed after 65
 /// seconds, and lists that fail from then on make the operator hold after another minute.
 const DISTURBED: Duration = Duration::from_secs(200);
+/// A fall to less than this share must be confirmed.
+const COLLAPSE: f64 = 0.101;
 /// Moments that two clocks see on different sides of a limit.
 const BLUR: Duration = Duration::from_secs(2);
 
@@ -135,8 +137,9 @@ impl Case<'_> {
         let mut why = "it has no policy".to_owned();
         // The newest first: its refusal is the one to tell.
         let versions: Vec<_> = State::versions(policies, since, write.landed).collect();
-        // Where the first policy goes, or is the younger one, the second acts, of which nothing is noted here.
-        if rival_acts || (rival && versions.iter().any(|version| version.is_none())) {
+        // Where the first policy goes, only tries, or is the younger one, the second acts, of which nothing is noted here.
+        let stands_back = |policy: &PolicyFacts| policy.spec.mode == Mode::DryRun;
+        if rival_acts || (rival && versions.iter().any(|version| version.as_ref().is_none_or(stands_back))) {
             return Ok(());
         }
         for policy in versions.iter().filter_map(|version| version.as_ref()) {
@@ -312,11 +315,20 @@ impl Case<'_> {
         let shown = |at: Duration| milliseconds(at) + self.state.clock_error(at);
         let since = self.write.clock - i64::from(seconds) * 1000 + milliseconds(BLUR);
         let truly = self.write.sent.saturating_sub(Duration::from_secs(seconds.into())) + BLUR;
-        let unfit = |answer: &Answered| answer.good.is_none() || !self.was_young(policy, answer.asked);
+        let unfit = |answer: &Answered| {
+            answer.good.is_none() || !self.was_young(policy, answer.asked) || self.collapses(answer)
+        };
         // After a jump of the clock either may be what the operator goes by.
         let mut by_clock = self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since);
         let mut by_time = self.answers(Form::Value).filter(|answer| answer.asked >= truly);
         by_clock.all(unfit) || by_time.all(unfit)
+    }
+
+    /// Whether an answer fell so far below the last that was fit to use that another one must confirm it.
+    fn collapses(&self, answer: &Answered) -> bool {
+        let before = self.answers(Form::Value).filter(|before| before.asked < answer.asked);
+        let last = before.filter_map(|before| before.good).next_back();
+        matches!((answer.good, last), (Some(now), Some(last)) if now < last * COLLAPSE)
     }
 
     /// Whether the newest sample was young enough at a moment, as far as the process could tell.
@@ -336,7 +348,10 @@ impl Case<'_> {
             return Err("the age of its metric was never asked".to_owned());
         };
         let Some(seconds) = age.good else { return Err("the age of its metric is not known".to_owned()) };
-        let since = value.asked.saturating_sub(age.asked).as_secs_f64();
+        // As the process reckons: a clock that was set back in between hides what went by.
+        let jumped = self.state.clock_error(value.asked) - self.state.clock_error(age.asked);
+        let hidden = Duration::from_millis(u64::try_from(-jumped).unwrap_or(0));
+        let since = value.asked.saturating_sub(age.asked).saturating_sub(hidden).as_secs_f64();
         let max_age = facts::max_age(&policy.spec);
         if seconds + since > max_age + BLUR.as_secs_f64() {
             return Err(format!("its metric was {seconds} s old {since} s ago, and {max_age} s are allowed"));
