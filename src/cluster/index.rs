@@ -115,33 +115,32 @@ impl Index {
     pub fn workload(&self, target: &TargetKey, departures_told: u64) -> Option<Found> {
         let state = self.state();
         let record = state.workloads.get(target)?;
-        let mut pods = BTreeMap::new();
-        let mut revisions = 0;
         let sets = state.replica_sets_of.get(&record.uid).into_iter().flatten();
-        for owner in sets.chain([&record.uid]) {
-            let owned = state.pods_of.get(owner).into_iter().flatten();
-            let mut alive = false;
-            for (_, record) in owned.filter_map(|id| state.pods.get(id)) {
-                alive |= record.pod.terminating_since.is_none();
-                pods.insert(record.pod.id, record.pod);
-            }
-            revisions += usize::from(alive);
-        }
-        let (departed, departures) = state.departures.after(record.uid, departures_told);
-        Some(Found {
-            workload: Workload {
-                spec_replicas: record.spec_replicas,
-                pods: pods.into_values().collect(),
-                departed,
-                rollout: record.rollout(revisions),
-                revision: record.revision(),
-                update: record.update,
-                termination_grace: record.termination_grace,
-                progress_deadline: record.progress_deadline,
-            },
-            resource_version: record.resource_version.clone(),
-            departures,
-        })
+        let owned = sets.chain([&record.uid]).filter_map(|owner| state.pods_of.get(owner));
+        let pods = owned.flatten().filter_map(|id| state.pods.get(id)).map(|(_, record)| record);
+        Some(state.found(record, pods, departures_told))
+    }
+
+    /// A workload as it was just read, with pods that were just read and that its selector selects. Pods of other
+    /// owners are left out; those of a ReplicaSet not heard of yet count, since it may be the workload's newest.
+    pub(super) fn found(&self, record: &WorkloadRecord, pods: Vec<PodRecord>, departures_told: u64) -> Found {
+        let state = self.state();
+        let ours = |pod: &&PodRecord| {
+            pod.owner.is_some_and(|owner| match state.replica_sets.get(&owner) {
+                Some(set) => set.owner == record.uid,
+                None => owner == record.uid || pod.in_replica_set,
+            })
+        };
+        state.found(record, pods.iter().filter(ours), departures_told)
+    }
+
+    /// What `trim` makes of a workload that was just read, and of what is kept of it.
+    pub(super) fn trim_workload(
+        &self,
+        target: &TargetKey,
+        trim: impl FnOnce(Option<&WorkloadRecord>) -> Option<WorkloadRecord>,
+    ) -> Option<WorkloadRecord> {
+        trim(self.state().workloads.get(target))
     }
 
     /// The pods in a namespace that a selector selects, and the longest that one of them may take to shut down.
@@ -347,6 +346,38 @@ impl Index {
 }
 
 impl State {
+    fn found<'a>(
+        &self,
+        record: &WorkloadRecord,
+        pods: impl Iterator<Item = &'a PodRecord>,
+        departures_told: u64,
+    ) -> Found {
+        let mut alive = BTreeSet::new();
+        let pods: BTreeMap<_, _> = pods
+            .inspect(|pod| {
+                if pod.pod.terminating_since.is_none() {
+                    alive.extend(pod.owner);
+                }
+            })
+            .map(|pod| (pod.pod.id, pod.pod))
+            .collect();
+        let (departed, departures) = self.departures.after(record.uid, departures_told);
+        Found {
+            workload: Workload {
+                spec_replicas: record.spec_replicas,
+                pods: pods.into_values().collect(),
+                departed,
+                rollout: record.rollout(alive.len()),
+                revision: record.revision(),
+                update: record.update,
+                termination_grace: record.termination_grace,
+                progress_deadline: record.progress_deadline,
+            },
+            resource_version: record.resource_version.clone(),
+            departures,
+        }
+    }
+
     fn forget_target(&mut self, record: &PolicyRecord) {
         if let Some(target) = &record.target {
             remove_from(&mut self.policies_of, target, &(record.created, record.key.clone()));

@@ -249,3 +249,27 @@ fn a_workload_is_found_among_twenty_thousand_pods_without_looking_at_them_all() 
     let each = begin.elapsed() / rounds;
     assert!(each.as_micros() < 500, "{each:?} each");
 }
+
+#[test]
+fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_count() {
+    let (index, _news) = index();
+    put_deployment(&index, &web(), "web");
+    index.put_replica_set(Uid::of("rs-web"), "shop", Uid::of("web"));
+    index.put_replica_set(Uid::of("rs-other"), "shop", Uid::of("other"));
+    let record = index.trim_workload(&web(), |before| before.cloned()).unwrap();
+    let job = PodRecord { in_replica_set: false, ..pod_record("of-a-job", "job", &json!({})) };
+    let pods = vec![
+        pod_record("a", "rs-web", &json!({})),
+        pod_record("b", "rs-unheard-of", &json!({})),
+        pod_record("c", "rs-other", &json!({})),
+        terminating("d", "rs-web"),
+        job,
+    ];
+    let found = index.found(&record, pods, 0);
+    let mut ids: Vec<_> = found.workload.pods.iter().map(|pod| pod.id).collect();
+    let mut expected: Vec<_> = ["a", "b", "d"].map(|uid| Uid::of(uid).pod()).into();
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    assert_eq!(found.workload.rollout, Rollout::Progressing, "live pods of two revisions");
+}

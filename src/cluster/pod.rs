@@ -15,6 +15,8 @@ pub(super) struct PodRecord {
     pub pod: Pod,
     /// The object that controls it.
     pub owner: Option<Uid>,
+    /// That object is a ReplicaSet.
+    pub in_replica_set: bool,
     /// Its labels, hashed; for workloads that are only known by a selector.
     pub labels: Box<[Label]>,
     /// The longest it may take to shut down.
@@ -36,7 +38,9 @@ pub(super) fn trim(pod: &v1::Pod) -> Option<PodRecord> {
             ready_since: ready_since(pod, created),
             terminating_since: terminating_since(pod),
         },
-        owner: controller(metadata.owner_references.as_deref()),
+        owner: controlling(metadata.owner_references.as_deref()).map(|owner| Uid::of(&owner.uid)),
+        in_replica_set: controlling(metadata.owner_references.as_deref())
+            .is_some_and(|owner| owner.kind == "ReplicaSet"),
         labels: metadata.labels.iter().flatten().map(|(key, value)| Label::new(key, value)).collect(),
         termination_grace: grace.map_or(super::workload::DEFAULT_TERMINATION_GRACE, seconds),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
@@ -45,7 +49,11 @@ pub(super) fn trim(pod: &v1::Pod) -> Option<PodRecord> {
 
 /// The uid of the controlling owner.
 pub(super) fn controller(owners: Option<&[OwnerReference]>) -> Option<Uid> {
-    owners?.iter().find(|owner| owner.controller == Some(true)).map(|owner| Uid::of(&owner.uid))
+    controlling(owners).map(|owner| Uid::of(&owner.uid))
+}
+
+fn controlling(owners: Option<&[OwnerReference]>) -> Option<&OwnerReference> {
+    owners?.iter().find(|owner| owner.controller == Some(true))
 }
 
 /// When the pod became Ready; where that is not told, since it was created.

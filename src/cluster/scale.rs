@@ -56,6 +56,11 @@ impl Scales {
         Self { client, authority, kinds: Mutex::default() }
     }
 
+    /// What speaks to the API server.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Reads `/scale` of a workload.
     pub async fn get(
         &self,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::call::ApiError;
-use super::identity::Uid;
+use super::identity::{TargetKey, Uid};
 use super::index::{Found, Index};
+use super::live;
 use super::policy::PolicyRecord;
 use super::scale::{ScaleSeen, Scales};
 use super::selector::Selector;
@@ -20,10 +21,23 @@ pub struct View {
     pub target: Target,
     /// The version that a write must name; none if it could not be seen.
     pub resource_version: Option<String>,
+    /// The watch has not told of this version yet: what is known of the workload but its count may be older.
+    pub behind: bool,
     /// The departures told so far.
     pub departures: u64,
     /// The request that failed, if one did.
     pub error: Option<ApiError>,
+}
+
+/// How closely to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// What the watches have seen, which may be a moment behind.
+    Watched,
+    /// The count as the API server tells it; the pods as watched.
+    Counted,
+    /// The workload and its pods as the API server tells them: for growth that must not pass a limit on pods.
+    Proven,
 }
 
 /// Looks at workloads.
@@ -38,14 +52,13 @@ impl Viewer {
         Self { index, health }
     }
 
-    /// The workload of a policy. `live` asks the API server for the count instead of relying on the watch, which may
-    /// be a moment behind. Departures up to `told` are left out.
+    /// The workload of a policy. Departures up to `told` are left out.
     pub async fn view(
         &self,
         scales: &Scales,
         policy: &PolicyRecord,
         reference: &ScaleTargetRef,
-        live: bool,
+        look: Look,
         told: u64,
     ) -> View {
         let Some(target) = &policy.target else {
@@ -58,31 +71,42 @@ impl Viewer {
             && matches!(reference.kind.as_str(), "Deployment" | "StatefulSet");
         let found = if watched { self.index.workload(target, told) } else { None };
         if watched && found.is_none() {
-            let message = format!("{target} does not exist: create it, or correct scaleTargetRef");
-            return View::fault(TargetFaultKind::NotFound, message, told);
+            return View::missing(target, told);
         }
-        if let (Some(found), false) = (&found, live) {
+        if let (Some(found), Look::Watched) = (&found, look) {
             return View::found(found.clone());
+        }
+        if watched && look == Look::Proven {
+            return match live::look(scales.client(), &self.index, target, told).await {
+                Ok(Some(found)) => View::found(found),
+                Ok(None) => View::missing(target, told),
+                Err(error) => View::failed(error, told),
+            };
         }
         let scale =
             scales.get(&reference.api_version, &reference.kind, &policy.key.namespace, &reference.name).await;
         match (scale, found) {
             (Ok(scale), Some(mut found)) => {
+                let behind = found.resource_version != scale.resource_version;
                 found.workload.spec_replicas = scale.spec_replicas;
                 found.resource_version = scale.resource_version;
-                View::found(found)
+                View { behind, ..View::found(found) }
             }
-            (Ok(scale), None) => self.by_selector(&policy.key.namespace, scale, told),
-            (Err(error), _) => View {
-                error: Some(error.clone()),
-                ..View::fault(error.kind.target_fault(), error.message, told)
-            },
+            (Ok(scale), None) => self.by_selector(scales, &policy.key.namespace, scale, look, told).await,
+            (Err(error), _) => View::failed(error, told),
         }
     }
 
     /// A workload of which nothing is known but `/scale`. Its rollouts cannot be told: a scale-in waits for the pods that
     /// they start, as for all pods that start, and ceilings expect a whole second set of them.
-    fn by_selector(&self, namespace: &str, scale: ScaleSeen, told: u64) -> View {
+    async fn by_selector(
+        &self,
+        scales: &Scales,
+        namespace: &str,
+        scale: ScaleSeen,
+        look: Look,
+        told: u64,
+    ) -> View {
         let Some(selector) = Selector::parse(&scale.selector) else {
             let message = format!(
                 "its /scale reports the selector {:?}, by which its pods cannot be found: the workload's \
@@ -91,7 +115,17 @@ impl Viewer {
             );
             return View::fault(TargetFaultKind::NotScalable, message, told);
         };
-        let (pods, grace) = self.index.selected(namespace, &selector);
+        let (pods, grace) = if look == Look::Proven {
+            match live::pods(scales.client(), namespace, &scale.selector).await {
+                Ok(records) => (
+                    records.iter().map(|record| record.pod).collect(),
+                    records.iter().map(|record| record.termination_grace).max(),
+                ),
+                Err(error) => return View::failed(error, told),
+            }
+        } else {
+            self.index.selected(namespace, &selector)
+        };
         let (departed, departures) = self.index.departed(Uid::of(&scale.uid), told);
         View::found(Found {
             workload: Workload {
@@ -115,15 +149,26 @@ impl View {
         Self {
             target: Target::Seen(found.workload),
             resource_version: Some(found.resource_version),
+            behind: false,
             departures: found.departures,
             error: None,
         }
+    }
+
+    fn missing(target: &TargetKey, told: u64) -> Self {
+        let message = format!("{target} does not exist: create it, or correct scaleTargetRef");
+        Self::fault(TargetFaultKind::NotFound, message, told)
+    }
+
+    fn failed(error: ApiError, told: u64) -> Self {
+        Self { error: Some(error.clone()), ..Self::fault(error.kind.target_fault(), error.message, told) }
     }
 
     const fn fault(kind: TargetFaultKind, message: String, told: u64) -> Self {
         Self {
             target: Target::Unseen(TargetFault { kind, message }),
             resource_version: None,
+            behind: false,
             departures: told,
             error: None,
         }

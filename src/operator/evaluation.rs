@@ -7,8 +7,8 @@ use futures::future::join_all;
 use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
 use super::task::PolicyTask;
-use crate::api::{ChangeStatus, Coverage, Metric, ScalingPolicySpec};
-use crate::cluster::{ApiErrorKind, PolicyRecord, View, moment};
+use crate::api::{ChangeStatus, Coverage, Enforcement, Metric, ScalingPolicySpec};
+use crate::cluster::{ApiErrorKind, Look, PolicyRecord, View, moment};
 use crate::control::{Change, Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
 use crate::prometheus::Evaluation;
 use crate::signal::Reading;
@@ -41,6 +41,17 @@ pub(super) fn questions(
         newer_than,
     };
     spec.metrics.iter().map(question).collect()
+}
+
+/// Growth under a limit on connections counts every pod that holds some; a watch may not have told of all. Nothing is
+/// removed over a version that no watch has told of: it may have begun a rollout.
+fn must_be_proven(policy: &Policy, decision: &Decision, behind: bool) -> bool {
+    if decision.write < decision.from && decision.write.is_some() {
+        return behind;
+    }
+    decision.write > decision.from
+        && decision.write.is_some()
+        && policy.connections.iter().any(|connections| connections.enforcement != Enforcement::Observe)
 }
 
 impl PolicyTask {
@@ -125,12 +136,11 @@ impl PolicyTask {
             overrides: record.overrides.clone(),
             rivals: self.context.index.rivals(record),
         };
-        let mut attempt = 0;
+        let mut attempt = 1;
+        // After a write, or when the watch turned out to be behind, the API server itself is asked.
+        let mut look = if self.state.wrote { Look::Counted } else { Look::Watched };
         loop {
-            attempt += 1;
-            // After a write, or when the watch turned out to be behind, the API server itself is asked.
-            let live = self.state.wrote || attempt > 1;
-            let view = self.view(record, spec, live).await;
+            let view = self.view(record, spec, look).await;
             observation.target = view.target;
             let now = self.context.clock.now();
             if let Target::Seen(workload) = &observation.target {
@@ -138,10 +148,16 @@ impl PolicyTask {
             }
             let (decision, mut memory) =
                 (self.context.decide)(policy, &observation, self.state.memory.clone(), now);
+            if look < Look::Proven && must_be_proven(policy, &decision, view.behind) {
+                look = Look::Proven;
+                continue;
+            }
             let acted = self.act(record, spec, &decision, view.resource_version.as_deref()).await;
             if attempt < ATTEMPTS
                 && matches!(&acted, Acted::Failed(error) if error.kind == ApiErrorKind::Conflict)
             {
+                attempt += 1;
+                look = look.max(Look::Counted);
                 continue;
             }
             let written = matches!(acted, Acted::Rescaled { .. });
@@ -159,10 +175,10 @@ impl PolicyTask {
         }
     }
 
-    async fn view(&self, record: &PolicyRecord, spec: &ScalingPolicySpec, live: bool) -> View {
+    async fn view(&self, record: &PolicyRecord, spec: &ScalingPolicySpec, look: Look) -> View {
         let context = &self.context;
         let told = self.state.departures;
-        let view = context.viewer.view(&context.scales, record, &spec.scale_target_ref, live, told).await;
+        let view = context.viewer.view(&context.scales, record, &spec.scale_target_ref, look, told).await;
         if let Some(error) = &view.error {
             context.metrics.api_failed("get scale", error.kind);
         }

@@ -316,3 +316,40 @@ async fn stopping_waits_for_a_write_under_way_until_its_deadline_and_reports_it(
     timeout(Duration::from_secs(5), world.stopped()).await.expect("no longer than the write's deadline");
     assert_eq!(condition(&world.status("web"), "AbleToScale")["reason"], "FailedUpdateScale");
 }
+
+#[tokio::test(start_paused = true)]
+async fn growth_under_a_connection_limit_rests_on_what_the_api_server_tells_of_the_pods() {
+    let world = World::new(|asked| {
+        let get = asked.method == "GET";
+        let deployments = json!({"kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": {}, "items": [{
+            "metadata": {"uid": "web", "name": "web", "namespace": "shop", "resourceVersion": "77", "generation": 1},
+            "spec": {"replicas": 5, "selector": {"matchLabels": {"app": "web"}}, "template": {}},
+            "status": {"observedGeneration": 1, "replicas": 5, "updatedReplicas": 5}}]});
+        let pods = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": []});
+        match asked.path.as_str() {
+            path if get && path.contains("/deployments?") => Some(Answer::Json(200, deployments)),
+            path if get && path.contains("/pods?") => Some(Answer::Json(200, pods)),
+            _ => None,
+        }
+    })
+    .await;
+    world.told.set("web", 9.0, Duration::ZERO);
+    world.put_workload("web");
+    world.put_policy(
+        "web",
+        1,
+        &json!({"ceilings": {"connections": [{"name": "db", "perPod": 2, "inline": {"maxConnections": 100}}]}}),
+    );
+    seconds(1).await;
+    let asked: Vec<_> = world.log.all().into_iter().filter(|asked| asked.path.contains("/shop/")).collect();
+    let paths: Vec<_> = asked.iter().map(|asked| asked.path.as_str()).take(3).collect();
+    assert!(paths[0].contains("/deployments?") && paths[0].contains("metadata.name%3Dweb"), "{paths:?}");
+    assert!(paths[1].contains("/pods?") && paths[1].contains("app%3Dweb"), "{paths:?}");
+    assert!(paths[2].contains("/deployments/web/scale"), "{paths:?}");
+    assert_eq!(world.written("web"), [(9, "77".to_owned())], "with the version just read");
+
+    world.told.set("web", 3.0, Duration::ZERO);
+    seconds(60).await;
+    let lists = world.log.about("/pods?").len();
+    assert_eq!(lists, 1, "a scale-in needs no proof");
+}

@@ -218,14 +218,7 @@ impl Case<'_> {
         let strategy = Strategy::of(self.target);
         let (from, to) = (self.write.from, self.write.to);
         let expected = from.saturating_add(strategy.surge(from));
-        // Pods that end are seen by their own watch. While that is disturbed the operator may not know of them, although
-        // what it knows of the workload is young: a gap that is known.
-        let unseen = staleness(self.state, "pods", self.write.sent) > EVALUATION;
-        let beside = if unseen {
-            0
-        } else {
-            self.pods.alive.saturating_sub(expected).saturating_add(self.pods.terminating)
-        };
+        let beside = self.pods.alive.saturating_sub(expected).saturating_add(self.pods.terminating);
         for ceiling in enforced(&policy.spec) {
             let overlap = strategy.overlap(to, ceiling.rollout_overlap).0;
             let reachable = to + strategy.surge(to) + overlap + beside;
