@@ -20,7 +20,7 @@ const EVALUATION: Duration = Duration::from_secs(40);
 /// What is heard of a kind may be this much older after its watch was disturbed: a silent watch is noticed after 65
 /// seconds, and lists that fail from then on make the operator hold after another minute.
 const DISTURBED: Duration = Duration::from_secs(200);
-/// A fall to less than this share must be confirmed.
+/// A fall to less than this share must be confirmed, and a rise as steep.
 const COLLAPSE: f64 = 0.101;
 /// Moments that two clocks see on different sides of a limit.
 const BLUR: Duration = Duration::from_secs(2);
@@ -309,7 +309,7 @@ impl Case<'_> {
         let since = self.write.clock - i64::from(seconds) * 1000 + milliseconds(BLUR);
         let truly = self.write.sent.saturating_sub(Duration::from_secs(seconds.into())) + BLUR;
         let unfit = |answer: &Answered| {
-            answer.good.is_none() || !self.was_young(policy, answer.asked) || self.collapses(answer)
+            answer.good.is_none() || !self.was_young(policy, answer.asked) || self.leaps(answer)
         };
         // After a jump of the clock either may be what the operator goes by.
         let mut by_clock = self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since);
@@ -317,11 +317,11 @@ impl Case<'_> {
         by_clock.all(unfit) || by_time.all(unfit)
     }
 
-    /// Whether an answer fell so far below the last that was fit to use that another one must confirm it.
-    fn collapses(&self, answer: &Answered) -> bool {
+    /// Whether an answer is so far from the last that was fit to use that another one must confirm it.
+    fn leaps(&self, answer: &Answered) -> bool {
         let before = self.answers(Form::Value).filter(|before| before.asked < answer.asked);
         let last = before.filter_map(|before| before.good).next_back();
-        matches!((answer.good, last), (Some(now), Some(last)) if now < last * COLLAPSE)
+        matches!((answer.good, last), (Some(now), Some(last)) if now < last * COLLAPSE || now * COLLAPSE > last)
     }
 
     /// Whether the newest sample was young enough at a moment, as far as the process could tell.
@@ -454,10 +454,15 @@ impl Case<'_> {
         let known: Vec<(i64, u32, u32)> =
             own.chain(told.map(|(_, at, from, to)| (*at, *from, *to))).collect();
         let limit = |rate: &facts::Rate| {
-            let since = write.clock - i64::from(rate.seconds) * 1000 + milliseconds(BLUR);
-            let recent = || known.iter().filter(|(at, ..)| *at > since && *at <= write.clock);
-            let added: u32 = recent().map(|(_, from, to)| to.saturating_sub(*from)).sum();
-            let removed: u32 = recent().map(|(_, from, to)| from.saturating_sub(*to)).sum();
+            // What lies at the edge counts where it allows more.
+            let since = |allows: bool| {
+                let edge = write.clock - i64::from(rate.seconds) * 1000;
+                if allows { edge - milliseconds(BLUR) } else { edge + milliseconds(BLUR) }
+            };
+            let recent =
+                |allows| known.iter().filter(move |(at, ..)| *at > since(allows) && *at <= write.clock);
+            let added: u32 = recent(!grows).map(|(_, from, to)| to.saturating_sub(*from)).sum();
+            let removed: u32 = recent(grows).map(|(_, from, to)| from.saturating_sub(*to)).sum();
             let start = (write.from + removed).saturating_sub(added);
             match (grows, rate.percent) {
                 (true, false) => start + rate.value,
