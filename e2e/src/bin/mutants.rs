@@ -13,7 +13,7 @@ use e2e::chaos::mutants::{MUTANTS, Mutant};
 #[command(about = "Breaks the operator's rules one after the other, and runs seeds until one notices")]
 struct Arguments {
     /// How many seeds a broken rule may go unnoticed in
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 1000)]
     seeds: u64,
     /// Where the copy is made and built; kept, so that the next time is quicker
     #[arg(long, default_value = "target/mutants")]

@@ -370,7 +370,8 @@ impl Case<'_> {
             .answers(Form::Value)
             .filter_map(|answer| Some((answer.asked, answer.good?, answer.replicas)));
         let seen: Vec<(Duration, f64, u32)> = good.collect();
-        let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR);
+        let young = |(asked, ..): &&(Duration, f64, u32)| self.was_young(policy, *asked);
+        let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR).filter(young);
         let peak = within.map(|(_, value, _)| facts::need(spec, *value)).fold(0.0, f64::max);
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
@@ -437,6 +438,14 @@ impl Case<'_> {
         // A change counts once the operator has seen it land; a count that somebody else sets at once hides it.
         let others = self.state.counts_by_others.get(self.index).into_iter().flatten();
         if others.into_iter().any(|at| *at >= since && *at <= write.landed) {
+            return Ok(());
+        }
+        // Two policies do not know of each other's changes, nor does one that was made anew.
+        let rivals = self.state.rivals.get(self.index).map(Vec::as_slice).unwrap_or_default();
+        let policies = self.state.policies.get(self.index).map(Vec::as_slice).unwrap_or_default();
+        if State::versions(rivals, since, write.landed).any(|rivals| rivals.policy)
+            || State::versions(policies, since, write.landed).any(Option::is_none)
+        {
             return Ok(());
         }
         // Changes made while the clock was ahead are dated in the future, and later taken as made just now.
