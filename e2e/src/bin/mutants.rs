@@ -99,6 +99,11 @@ fn run(tree: &Path, build: &Path, seeds: u64) -> io::Result<Found> {
     let build = std::path::absolute(build)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &build);
+    // Each is built once and run for some seconds: the time goes into the build.
+    for unoptimized in ["plimsoll", "e2e"] {
+        cargo.args(["--config", &format!("profile.dev.package.{unoptimized}.opt-level=0")]);
+        cargo.args(["--config", &format!("profile.dev.package.{unoptimized}.debug=false")]);
+    }
     let compiled = cargo.args(["build", "--quiet", "--package", "e2e", "--bin", "soak"]).output()?;
     if !compiled.status.success() {
         let words = String::from_utf8_lossy(&compiled.stderr)

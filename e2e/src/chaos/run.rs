@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::oracle;
 use super::people::{NAMESPACE, People};
 use super::processes::Keeper;
-use super::scenario::{BASE, QUIET, SETTLING, Scenario};
+use super::scenario::{BASE, QUIET, Scenario};
 use crate::apiserver::{ApiServer, Failure, Rule, Settings};
 use crate::bed::operator_rights;
 use crate::clock::Clock;
@@ -23,6 +23,8 @@ use crate::plant::{Lasting, Plant, PlantSettings};
 
 /// No rollout takes longer: 22 pods one after the other, each with its start and the longest drain.
 const LONGEST_ROLLOUT: Duration = Duration::from_hours(2);
+/// Once pods have stopped coming and going, the rest takes no longer.
+const AFTER_ROLLOUT: Duration = Duration::from_mins(5);
 /// The operator's bearer token.
 const TOKEN: &str = "operator";
 
@@ -134,7 +136,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
         Err(error) => ledger.violation(format!("the people are gone: {error}")),
     }
     let world = oracle::World { server: &server, scenario: &scenario, ledger: &ledger, metrics: &metrics };
-    roll_out(&world).await;
+    settle(&world).await;
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     ledger.state().settled = ledger.now();
     oracle::end::judge_settled(&world);
@@ -173,15 +175,18 @@ fn rules() -> Result<Vec<Rule>, Failure> {
         .collect())
 }
 
-/// Waits for as long as the world may take to settle, which begins anew when a rollout ends that took long by itself.
-async fn roll_out(world: &oracle::World<'_>) {
-    sleep_until(world.ledger.started() + world.scenario.settled()).await;
-    for _ in 0..LONGEST_ROLLOUT.as_secs() / SETTLING.as_secs() {
-        if (0..world.scenario.workloads.len()).all(|index| world.is_rolled_out(index)) {
+/// Waits for as long as the world may take to settle. A rollout takes its own time, and nothing is removed before its end.
+async fn settle(world: &oracle::World<'_>) {
+    let (calm, mut moved) = (world.scenario.calm, world.scenario.calm);
+    loop {
+        sleep(Duration::from_secs(15)).await;
+        let now = world.ledger.now();
+        if !(0..world.scenario.workloads.len()).all(|index| world.is_rolled_out(index)) {
+            moved = now;
+        }
+        if now >= (world.scenario.settled().max(moved + AFTER_ROLLOUT)).min(calm + LONGEST_ROLLOUT) {
             return;
         }
-        world.ledger.count("nature: a rollout that takes long");
-        sleep(SETTLING).await;
     }
 }
 
