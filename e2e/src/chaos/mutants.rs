@@ -30,15 +30,17 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "NaN is not a small number",
-        file: "src/signal/quality.rs",
-        text: "Answer::Value(value) if value.is_nan() => suspect(",
-        instead: "Answer::Value(value) if value.is_nan() => Ok(0.001), Answer::Value(value) if value.is_nan() => suspect(",
+        file: "src/control/demand.rs",
+        text: "Compat::None => memory.quality.judge(signal, reading, &surroundings),",
+        instead: "Compat::None => { let answer = match &reading.answer { Answer::Value(value) if value.is_nan() => Answer::Value(0.001), other => other.clone() }; \
+                  memory.quality.judge(signal, &Reading { answer, ..reading.clone() }, &surroundings) }",
     },
     Mutant {
         rule: "no series is not a small number",
-        file: "src/signal/quality.rs",
-        text: "Answer::NoSeries => missing(",
-        instead: "Answer::NoSeries => Ok(0.001), Answer::NoSeries => missing(",
+        file: "src/control/demand.rs",
+        text: "Compat::None => memory.quality.judge(signal, reading, &surroundings),",
+        instead: "Compat::None => { let answer = match &reading.answer { Answer::NoSeries => Answer::Value(0.001), other => other.clone() }; \
+                  memory.quality.judge(signal, &Reading { answer, ..reading.clone() }, &surroundings) }",
     },
     Mutant {
         rule: "a partial answer is not an answer",
