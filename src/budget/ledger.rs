@@ -382,7 +382,7 @@ impl Ledger {
     }
 
     fn linger(&self, budget: &str) -> Span {
-        self.accounts.get(budget).map_or(Lending::default().linger, |account| account.lending.linger)
+        self.accounts.get(budget).map_or_else(|| Lending::default().linger, |account| account.lending.linger)
     }
 
     /// Brings what is held up to what is seen and under way.

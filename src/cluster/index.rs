@@ -148,7 +148,7 @@ impl Index {
 
     /// A workload as it was just read, with pods that were just read and that its selector selects. Pods of other
     /// owners are left out; those of a ReplicaSet not heard of yet count, since it may be the workload's newest.
-    pub(super) fn found(&self, record: &WorkloadRecord, pods: Vec<PodRecord>, departures_told: u64) -> Found {
+    pub(super) fn found(&self, record: &WorkloadRecord, pods: &[PodRecord], departures_told: u64) -> Found {
         let state = self.state();
         let ours = |pod: &&PodRecord| {
             pod.owner.is_some_and(|owner| match state.replica_sets.get(&owner) {
@@ -393,6 +393,7 @@ impl State {
                 pods: pods.into_values().collect(),
                 departed,
                 rollout: record.rollout(alive.len()),
+                revision: record.revision(),
                 update: record.update,
                 termination_grace: record.termination_grace,
                 progress_deadline: record.progress_deadline,

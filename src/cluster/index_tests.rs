@@ -256,7 +256,7 @@ fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_co
     put_deployment(&index, &web(), "web");
     index.put_replica_set(Uid::of("rs-web"), "shop", Uid::of("web"));
     index.put_replica_set(Uid::of("rs-other"), "shop", Uid::of("other"));
-    let record = index.trim_workload(&web(), |before| before.cloned()).unwrap();
+    let record = index.trim_workload(&web(), |before| Some(before?.clone())).unwrap();
     let job = PodRecord { in_replica_set: false, ..pod_record("of-a-job", "job", &json!({})) };
     let pods = vec![
         pod_record("a", "rs-web", &json!({})),
@@ -265,7 +265,7 @@ fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_co
         terminating("d", "rs-web"),
         job,
     ];
-    let found = index.found(&record, pods, 0);
+    let found = index.found(&record, &pods, 0);
     let mut ids: Vec<_> = found.workload.pods.iter().map(|pod| pod.id).collect();
     let mut expected: Vec<_> = ["a", "b", "d"].map(|uid| Uid::of(uid).pod()).into();
     ids.sort_unstable();
