@@ -1,0 +1,168 @@
+//! What the database gives, and how that is declared to the operator.
+
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::OrdersError;
+use super::services::{MIN_REPLICAS, SERVICES, Service};
+use crate::real::postgres::PostgresOptions;
+
+/// What PostgreSQL gives unless told otherwise.
+pub const DATABASE: PostgresOptions =
+    PostgresOptions { max_connections: 100, superuser_reserved_connections: 3 };
+/// What others use at most: the exporter, the test bed, and one to spare for each that connects anew.
+const OTHERS: u32 = 4;
+/// The budget's name, and the ceiling's.
+const NAME: &str = "orders-db";
+const GROUP: &str = "plimsoll.dev";
+const VERSION: &str = "v1alpha1";
+const BUDGET: &str = "ConnectionBudget";
+
+/// How much of the database there is for the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// All that it gives.
+    Full,
+    /// After it was lowered in the middle of the course.
+    Lowered,
+}
+
+impl Limit {
+    /// Connections for the three services together.
+    pub fn connections(self) -> u32 {
+        SERVICES.iter().map(|service| self.part_of(service)).sum()
+    }
+
+    const fn part_of(self, service: &Service) -> u32 {
+        match self {
+            Self::Full => service.part,
+            Self::Lowered => service.lowered_part,
+        }
+    }
+
+    /// `max_connections` of a database that gives so much.
+    fn max_connections(self) -> u32 {
+        self.connections() + DATABASE.superuser_reserved_connections + OTHERS
+    }
+}
+
+/// How the operator is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Declaration {
+    /// Each service has a fixed part of the database, in its own policy.
+    Parts,
+    /// The services share one budget.
+    Budget,
+}
+
+impl Declaration {
+    /// The budget where the operator knows one, else parts.
+    pub fn best() -> Self {
+        let budgets =
+            plimsoll::api::definitions().iter().any(|definition| definition.spec.names.kind == BUDGET);
+        if budgets { Self::Budget } else { Self::Parts }
+    }
+
+    /// What it is called in a report.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Parts => "a fixed part for each service",
+            Self::Budget => "one ConnectionBudget",
+        }
+    }
+
+    fn ceiling(self, service: &Service, limit: Limit) -> Value {
+        match self {
+            Self::Parts => json!({
+                "name": NAME, "perPod": service.per_pod,
+                "inline": {"maxConnections": limit.part_of(service)},
+            }),
+            Self::Budget => json!({
+                "name": NAME, "perPod": service.per_pod, "budgetRef": {"name": NAME},
+                "weight": service.weight, "guaranteedReplicas": MIN_REPLICAS,
+            }),
+        }
+    }
+
+    /// Creates the policies, and the budget if there is one.
+    pub async fn create(self, admin: &Client, namespace: &str) -> Result<(), OrdersError> {
+        if self == Self::Budget {
+            let budget = json!({
+                "apiVersion": format!("{GROUP}/{VERSION}"), "kind": BUDGET, "metadata": {"name": NAME},
+                "spec": {
+                    "limit": {"maxConnections": Limit::Full.max_connections()},
+                    "reserved": DATABASE.superuser_reserved_connections, "others": OTHERS,
+                },
+            });
+            create(Api::all_with(admin.clone(), &resource(BUDGET)), budget).await?;
+        }
+        for service in SERVICES {
+            let mut policy = service.policy();
+            if let Some(spec) = policy.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.insert(
+                    "ceilings".to_owned(),
+                    json!({"connections": [self.ceiling(&service, Limit::Full)]}),
+                );
+            }
+            create(policies(admin, namespace), policy).await?;
+        }
+        Ok(())
+    }
+
+    /// Declares that the database gives this much.
+    pub async fn declare(self, admin: &Client, namespace: &str, limit: Limit) -> Result<(), OrdersError> {
+        let change = PatchParams::default();
+        match self {
+            Self::Parts => {
+                for service in SERVICES {
+                    let ceilings = json!({"connections": [self.ceiling(&service, limit)]});
+                    let patch = Patch::Merge(json!({"spec": {"ceilings": ceilings}}));
+                    policies(admin, namespace).patch(service.name, &change, &patch).await?;
+                }
+            }
+            Self::Budget => {
+                let budgets: Api<DynamicObject> = Api::all_with(admin.clone(), &resource(BUDGET));
+                let limit = json!({"maxConnections": limit.max_connections()});
+                budgets.patch(NAME, &change, &Patch::Merge(json!({"spec": {"limit": limit}}))).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn resource(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, VERSION, kind))
+}
+
+/// The policies of a namespace.
+pub fn policies(admin: &Client, namespace: &str) -> Api<DynamicObject> {
+    let mut resource = resource("ScalingPolicy");
+    "scalingpolicies".clone_into(&mut resource.plural);
+    Api::namespaced_with(admin.clone(), namespace, &resource)
+}
+
+async fn create(api: Api<DynamicObject>, object: Value) -> Result<(), OrdersError> {
+    let object = serde_json::from_value(object).map_err(OrdersError::other)?;
+    api.create(&PostParams::default(), &object).await.map(drop).map_err(OrdersError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_all_that_the_database_gives() {
+        assert_eq!(Limit::Full.max_connections(), DATABASE.max_connections);
+        assert!(Limit::Lowered.connections() < Limit::Full.connections());
+    }
+
+    #[test]
+    fn together_the_services_can_want_more_than_there_is_and_none_alone_can() {
+        let most = |service: &Service| service.per_pod * crate::orders::services::MAX_REPLICAS;
+        let all: u32 = SERVICES.iter().map(most).sum();
+        assert!(all > Limit::Full.connections());
+        assert!(SERVICES.iter().all(|service| most(service) < Limit::Lowered.connections()));
+    }
+}

@@ -1,0 +1,220 @@
+//! What a run came to: a table for people, JSON for programs, and whether it proves anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::limits::{DATABASE, Declaration, Limit};
+use super::sample::Sample;
+use super::tally::{Figures, Tally};
+use super::{BASELINE, PLIMSOLL};
+
+/// The least share of attempts that the baseline must be refused: with less, the course would prove nothing.
+pub const LEAST_REFUSED_PERCENT: f64 = 1.0;
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// How long the course lasted.
+    pub seconds: f64,
+    /// `max_connections` of each database.
+    pub max_connections: u32,
+    /// How many of those only a superuser gets.
+    pub superuser_reserved_connections: u32,
+    /// Connections declared for the services, before and after the limit was lowered.
+    pub declared: [u32; 2],
+    /// How they were declared.
+    pub declaration: &'static str,
+    /// The baseline and Plimsoll.
+    pub sides: Vec<SideOutcome>,
+    /// What happened when.
+    pub events: Vec<Happened>,
+}
+
+/// Something that happened on both sides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happened {
+    /// Since the beginning.
+    pub seconds: f64,
+    /// In a word or two.
+    pub label: &'static str,
+    /// In a sentence.
+    pub words: String,
+}
+
+/// What one side came to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SideOutcome {
+    /// The autoscaler's name.
+    pub name: &'static str,
+    /// All services together.
+    pub all: Figures,
+    /// By service.
+    pub services: BTreeMap<String, Figures>,
+    /// The most connections that the services had at once.
+    pub peak_connections: u32,
+    /// The most that all clients had at once.
+    pub peak_all_connections: u32,
+    /// Every half second.
+    pub samples: Vec<Sample>,
+}
+
+impl SideOutcome {
+    /// Sums a side up.
+    pub fn new(name: &'static str, tallies: Vec<(String, Tally)>, samples: Vec<Sample>) -> Self {
+        let mut all = Tally::default();
+        for (_, tally) in &tallies {
+            all.add(tally);
+        }
+        let most = |count: fn(&Sample) -> u32| samples.iter().map(count).max().unwrap_or(0);
+        Self {
+            name,
+            all: all.figures(),
+            services: tallies.into_iter().map(|(service, tally)| (service, tally.figures())).collect(),
+            peak_connections: most(|sample| sample.connections),
+            peak_all_connections: most(|sample| sample.all_connections),
+            samples,
+        }
+    }
+}
+
+impl Outcome {
+    /// Sums a run up.
+    pub fn new(
+        duration: Duration,
+        declaration: Declaration,
+        sides: Vec<SideOutcome>,
+        events: Vec<Happened>,
+    ) -> Self {
+        Self {
+            seconds: duration.as_secs_f64(),
+            max_connections: DATABASE.max_connections,
+            superuser_reserved_connections: DATABASE.superuser_reserved_connections,
+            declared: [Limit::Full.connections(), Limit::Lowered.connections()],
+            declaration: declaration.label(),
+            sides,
+            events,
+        }
+    }
+
+    /// A side by its name.
+    pub fn side(&self, name: &str) -> Option<&SideOutcome> {
+        self.sides.iter().find(|side| side.name == name)
+    }
+
+    /// What does not hold; empty if everything does.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        match self.side(PLIMSOLL) {
+            Some(side) => {
+                if side.all.refused > 0 {
+                    faults.push(format!("Plimsoll was refused {} connections", side.all.refused));
+                }
+                if side.all.unreachable > 0 {
+                    let count = side.all.unreachable;
+                    faults
+                        .push(format!("{count} connections of Plimsoll's side failed without being refused"));
+                }
+                if side.all.attempts == 0 || side.all.done == 0 {
+                    faults.push("nothing happened on Plimsoll's side".to_owned());
+                }
+            }
+            None => faults.push("Plimsoll's side is missing".to_owned()),
+        }
+        match self.side(BASELINE) {
+            Some(side) if side.all.refused_percent >= LEAST_REFUSED_PERCENT => {}
+            Some(side) => faults.push(format!(
+                "the baseline was refused {:.2} % of its attempts, less than {LEAST_REFUSED_PERCENT} %: the course \
+                 proves nothing",
+                side.all.refused_percent
+            )),
+            None => faults.push("the baseline's side is missing".to_owned()),
+        }
+        faults
+    }
+}
+
+/// The name of a side in a table.
+pub fn title(name: &str) -> &str {
+    match name {
+        BASELINE => "HPA's rules",
+        PLIMSOLL => "Plimsoll",
+        other => other,
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// A table in Markdown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| | service | attempts | refused | | asked | done | | p50 ms | p99 ms | peak connections |"
+        )?;
+        writeln!(f, "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")?;
+        for side in &self.sides {
+            let services = side.services.iter().map(|(name, figures)| (name.as_str(), figures, None));
+            let all = ("all", &side.all, Some(side.peak_connections));
+            for (name, figures, peak) in services.chain([all]) {
+                let milliseconds =
+                    |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+                let peak = peak.map(|peak| {
+                    format!("{peak} of {}", self.max_connections - self.superuser_reserved_connections)
+                });
+                writeln!(
+                    f,
+                    "| {} | {name} | {} | {} | {:.1} % | {} | {} | {:.1} % | {} | {} | {} |",
+                    title(side.name),
+                    figures.attempts,
+                    figures.refused,
+                    figures.refused_percent,
+                    figures.asked,
+                    figures.done,
+                    figures.done_percent,
+                    milliseconds(figures.p50_milliseconds),
+                    milliseconds(figures.p99_milliseconds),
+                    peak.unwrap_or_default(),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(baseline: (u64, u64), plimsoll: (u64, u64)) -> Outcome {
+        let side = |name, (attempts, refused)| {
+            let tally = Tally { attempts, refused, asked: 1, done: 1, ..Tally::default() };
+            SideOutcome::new(name, vec![("checkout".to_owned(), tally)], Vec::new())
+        };
+        let sides = vec![side(BASELINE, baseline), side(PLIMSOLL, plimsoll)];
+        Outcome::new(Duration::from_secs(60), Declaration::Parts, sides, Vec::new())
+    }
+
+    #[test]
+    fn only_a_run_in_which_the_baseline_is_refused_and_plimsoll_is_not_proves_anything() {
+        assert!(outcome((100, 1), (80, 0)).faults().is_empty());
+        assert_eq!(outcome((100, 1), (80, 1)).faults(), ["Plimsoll was refused 1 connections"]);
+        assert_eq!(outcome((101, 1), (80, 0)).faults().len(), 1, "less than one percent");
+        assert_eq!(outcome((100, 1), (0, 0)).faults(), ["nothing happened on Plimsoll's side"]);
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_service_and_one_for_all() {
+        let table = outcome((100, 1), (80, 0)).to_string();
+        assert!(
+            table.contains("| HPA's rules | checkout | 100 | 1 | 1.0 % | 1 | 1 | 100.0 % | – | – |  |"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| Plimsoll | all | 80 | 0 | 0.0 % | 1 | 1 | 100.0 % | – | – | 0 of 97 |"),
+            "{table}"
+        );
+    }
+}
