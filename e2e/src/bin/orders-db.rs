@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/orders-db")]
     output: PathBuf,
     /// Log level of the test bed
-    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    #[arg(long, value_name = "FILTER", default_value = "warn,kube_client=off")]
     log: String,
 }
 

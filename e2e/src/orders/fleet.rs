@@ -67,6 +67,14 @@ struct Process {
     given: BTreeMap<String, Instant>,
 }
 
+impl Process {
+    /// Whether it is ready and of this service.
+    fn serves(&self, namespace: &str, service: &str) -> bool {
+        let here = self.namespace == namespace && self.service == service;
+        here && *self.stage.borrow() == Stage::Ready
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Starting,
@@ -101,20 +109,25 @@ impl Fleet {
         Ok((fleet, Listening(listening)))
     }
 
-    /// A query has arrived for a service in a namespace: the pod with the least to do makes it.
+    /// A query has arrived for a service in a namespace: its ready pods make queries in turn, however many connections
+    /// each of them has, as behind a Kubernetes Service.
     pub fn ask(&self, namespace: &str, service: &str) {
         let mut state = self.lock();
         state.queries += 1;
         let query = state.queries.to_string();
-        state.tally(namespace, service).asked += 1;
+        let tally = state.tally(namespace, service);
+        tally.asked += 1;
+        let turn = tally.asked;
         let State { processes, ending, .. } = &mut *state;
-        let serving = processes.iter_mut().filter(|(uid, process)| {
-            let here = process.namespace == namespace && process.service == service;
-            here && *process.stage.borrow() == Stage::Ready && !ending.contains(*uid)
-        });
-        let least = serving.map(|(_, process)| process).min_by_key(|process| process.given.len());
+        let mut serving: Vec<&mut Process> = processes
+            .iter_mut()
+            .filter(|(uid, process)| process.serves(namespace, service) && !ending.contains(*uid))
+            .map(|(_, process)| process)
+            .collect();
         // Without a pod it is asked and never done.
-        if let Some(process) = least
+        let pods = u64::try_from(serving.len()).unwrap_or(u64::MAX);
+        let Some(next) = turn.checked_rem(pods).and_then(|next| usize::try_from(next).ok()) else { return };
+        if let Some(process) = serving.get_mut(next)
             && let Some(work) = &process.work
             && work.send(format!("{query}\n")).is_ok()
         {
@@ -147,10 +160,9 @@ impl Fleet {
     pub fn crash(&self, namespace: &str, service: &str) -> bool {
         let mut state = self.lock();
         let State { processes, ending, .. } = &mut *state;
-        let found = processes.iter_mut().find(|(uid, process)| {
-            let here = process.namespace == namespace && process.service == service;
-            here && *process.stage.borrow() == Stage::Ready && !ending.contains(*uid)
-        });
+        let found = processes
+            .iter_mut()
+            .find(|(uid, process)| process.serves(namespace, service) && !ending.contains(*uid));
         found.map(|(_, process)| process.server.kill()).is_some()
     }
 

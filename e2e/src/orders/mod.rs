@@ -251,10 +251,11 @@ async fn start_cluster(options: ClusterOptions) -> Result<Cluster, OrdersError> 
     Ok(Cluster::start_with(options).await?)
 }
 
-/// Pods drain for longer than they start, so that a rollout has more than one batch draining at a time.
+/// Pods drain for longer than they start, so that a rollout has more than one batch draining at a time. Kubernetes tells
+/// both in whole seconds, which must not be all that there is.
 const POD_TIMES: PodTimes = PodTimes {
-    start_up: Duration::from_millis(1500),
-    drain: Duration::from_secs(3),
+    start_up: Duration::from_secs(4),
+    drain: Duration::from_secs(5),
     query: Duration::from_millis(200),
 };
 

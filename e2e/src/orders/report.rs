@@ -157,7 +157,7 @@ impl fmt::Display for Outcome {
         writeln!(f, "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")?;
         for side in &self.sides {
             let services = side.services.iter().map(|(name, figures)| (name.as_str(), figures, None));
-            let all = ("all", &side.all, Some(side.peak_connections));
+            let all = ("all", &side.all, Some(side.peak_all_connections));
             for (name, figures, peak) in services.chain([all]) {
                 let milliseconds =
                     |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());

@@ -12,7 +12,7 @@ pub struct Service {
     pub name: &'static str,
     /// Connections that one pod holds.
     pub per_pod: u32,
-    /// Queries a second for each replica that its autoscalers aim at: half of what its pool can make.
+    /// Queries a second for each replica that its autoscalers aim at: three tenths of what its pool can make.
     pub target: f64,
     /// Its part of the connections where every service has a fixed part.
     pub part: u32,
@@ -27,15 +27,15 @@ pub const MIN_REPLICAS: u32 = 2;
 /// The most replicas of each service, as teams set it that know their own service.
 pub const MAX_REPLICAS: u32 = 12;
 /// Longer than any drain here takes.
-const GRACE_SECONDS: u32 = 6;
+const GRACE_SECONDS: u32 = 8;
 /// What arrives, by service.
 pub const ARRIVALS: &str = "arrivals_total";
 
 /// The services: together they can want more than there is, and each alone cannot.
 pub const SERVICES: [Service; 3] = [
-    Service { name: "checkout", per_pod: 4, target: 10.0, part: 44, lowered_part: 36, weight: 2 },
-    Service { name: "orders", per_pod: 3, target: 7.5, part: 33, lowered_part: 27, weight: 2 },
-    Service { name: "reports", per_pod: 2, target: 5.0, part: 16, lowered_part: 14, weight: 1 },
+    Service { name: "checkout", per_pod: 4, target: 6.0, part: 44, lowered_part: 36, weight: 2 },
+    Service { name: "orders", per_pod: 3, target: 4.5, part: 33, lowered_part: 27, weight: 2 },
+    Service { name: "reports", per_pod: 2, target: 3.0, part: 16, lowered_part: 14, weight: 1 },
 ];
 
 impl Service {
