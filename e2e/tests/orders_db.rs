@@ -14,6 +14,7 @@ async fn plimsoll_is_refused_no_connection_where_an_hpa_is() {
         declaration: Declaration::best(),
         pod: PathBuf::from(env!("CARGO_BIN_EXE_orders-pod")),
         operator: PathBuf::from(env!("CARGO_BIN_EXE_operator")),
+        record: None,
     };
     let outcome = match run(&options).await {
         Ok(outcome) => outcome,

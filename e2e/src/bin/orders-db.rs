@@ -27,6 +27,9 @@ struct Arguments {
     /// Where result.json, table.md and course.svg are written, with the number of the run
     #[arg(long, value_name = "DIR", default_value = "target/orders-db")]
     output: PathBuf,
+    /// Where the operators record what they see and decide
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// Log level of the test bed
     #[arg(long, value_name = "FILTER", default_value = "warn,kube_client=off")]
     log: String,
@@ -60,11 +63,13 @@ async fn repeat(arguments: &Arguments) -> Result<Vec<String>, OrdersError> {
     let programs = std::env::current_exe()
         .map_err(|error| OrdersError::Other(format!("cannot find this program: {error}")))?;
     let beside = |name: &str| programs.with_file_name(name);
+    let record = arguments.record.as_deref().map(std::path::absolute).transpose();
     let options = Options {
         duration: Duration::from_secs(arguments.seconds),
         declaration: arguments.limits.unwrap_or_else(Declaration::best),
         pod: beside("orders-pod"),
         operator: beside("operator"),
+        record: record.map_err(|error| OrdersError::Other(error.to_string()))?,
     };
     let output = arguments.output.display();
     let cannot_write = |error| OrdersError::Other(format!("cannot write to {output}: {error}"));

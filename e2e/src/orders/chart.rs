@@ -73,7 +73,7 @@ fn legend(svg: &mut String, outcome: &Outcome) {
         left += 90.0;
     }
     line(svg, (left, 40.0), (left + 18.0, 40.0), LIMIT, "stroke-dasharray=\"5 3\"");
-    text(svg, (left + 23.0, 44.0), 11, INK, "what PostgreSQL gives the services");
+    text(svg, (left + 23.0, 44.0), 11, INK, "what is declared for the services");
 }
 
 /// Where a chart is, and what its axes are worth.

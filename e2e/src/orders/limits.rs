@@ -35,7 +35,8 @@ impl Limit {
         SERVICES.iter().map(|service| self.part_of(service)).sum()
     }
 
-    const fn part_of(self, service: &Service) -> u32 {
+    /// What one service may hold where each has a fixed part.
+    pub const fn part_of(self, service: &Service) -> u32 {
         match self {
             Self::Full => service.part,
             Self::Lowered => service.lowered_part,
@@ -49,7 +50,7 @@ impl Limit {
 }
 
 /// How the operator is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
 pub enum Declaration {
     /// Each service has a fixed part of the database, in its own policy.
     Parts,

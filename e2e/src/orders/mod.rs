@@ -59,6 +59,8 @@ pub struct Options {
     pub pod: PathBuf,
     /// The operator's program.
     pub operator: PathBuf,
+    /// Where the operators record what they see and decide, if anywhere.
+    pub record: Option<PathBuf>,
 }
 
 /// Why a run did not come to its end.
@@ -181,7 +183,8 @@ impl Bed {
         options.declaration.create(&admin, PLIMSOLL).await?;
         let known = SERVICES.last().map(services::Service::query).unwrap_or_default();
         prometheus.wait_for(&known, |values| !values.is_empty()).await.map_err(OrdersError::other)?;
-        let operators = Operators::start(&options.operator, &cluster, &prometheus, PLIMSOLL).await?;
+        let record = options.record.as_deref();
+        let operators = Operators::start(&options.operator, &cluster, &prometheus, PLIMSOLL, record).await?;
         let [hpa, _] = &sides;
         let baseline = Baseline::start(hpa, &prometheus)?;
         println!(

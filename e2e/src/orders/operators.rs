@@ -33,12 +33,14 @@ impl Operators {
         cluster: &Cluster,
         prometheus: &Prometheus,
         namespace: &str,
+        recordings: Option<&Path>,
     ) -> Result<Self, OrdersError> {
         let admin = cluster.client().await.map_err(OrdersError::other)?;
         let sandbox = Sandbox::new("operators")?;
         let mut processes = Vec::new();
         for user in USERS {
             let kubeconfig: PathBuf = cluster.kubeconfig_path(user).map_err(OrdersError::other)?.to_owned();
+            let record = recordings.map(|recordings| format!("--record={}", recordings.join(user).display()));
             let arguments = [
                 "run".to_owned(),
                 format!("--kubeconfig={}", kubeconfig.display()),
@@ -47,6 +49,7 @@ impl Operators {
                 format!("--namespace={namespace}"),
                 "--listen=127.0.0.1:0".to_owned(),
             ];
+            let arguments: Vec<String> = arguments.into_iter().chain(record).collect();
             let process = sandbox.start_with(program, &arguments, &[("POD_NAME", user)])?;
             processes.push((user.to_owned(), Some(process)));
         }

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::limits::{DATABASE, Declaration, Limit};
 use super::sample::Sample;
+use super::services::{SERVICES, Service};
 use super::tally::{Figures, Tally};
+use super::timetable::Event;
 use super::{BASELINE, PLIMSOLL};
 
 /// The least share of attempts that the baseline must be refused: with less, the course would prove nothing.
@@ -27,7 +29,7 @@ pub struct Outcome {
     /// Connections declared for the services, before and after the limit was lowered.
     pub declared: [u32; 2],
     /// How they were declared.
-    pub declaration: &'static str,
+    pub declaration: Declaration,
     /// The baseline and Plimsoll.
     pub sides: Vec<SideOutcome>,
     /// What happened when.
@@ -57,6 +59,8 @@ pub struct SideOutcome {
     pub services: BTreeMap<String, Figures>,
     /// The most connections that the services had at once.
     pub peak_connections: u32,
+    /// The most of each service.
+    pub peak_by_service: BTreeMap<String, u32>,
     /// The most that all clients had at once.
     pub peak_all_connections: u32,
     /// Every half second.
@@ -70,11 +74,17 @@ impl SideOutcome {
         for (_, tally) in &tallies {
             all.add(tally);
         }
+        let mut peak_by_service = BTreeMap::new();
+        for (service, count) in samples.iter().flat_map(|sample| &sample.connections_by_service) {
+            let peak = peak_by_service.entry(service.clone()).or_insert(0);
+            *peak = (*peak).max(*count);
+        }
         let most = |count: fn(&Sample) -> u32| samples.iter().map(count).max().unwrap_or(0);
         Self {
             name,
             all: all.figures(),
             services: tallies.into_iter().map(|(service, tally)| (service, tally.figures())).collect(),
+            peak_by_service,
             peak_connections: most(|sample| sample.connections),
             peak_all_connections: most(|sample| sample.all_connections),
             samples,
@@ -95,7 +105,7 @@ impl Outcome {
             max_connections: DATABASE.max_connections,
             superuser_reserved_connections: DATABASE.superuser_reserved_connections,
             declared: [Limit::Full.connections(), Limit::Lowered.connections()],
-            declaration: declaration.label(),
+            declaration,
             sides,
             events,
         }
@@ -119,6 +129,7 @@ impl Outcome {
                     faults
                         .push(format!("{count} connections of Plimsoll's side failed without being refused"));
                 }
+                faults.extend(self.excess(side));
                 if side.all.attempts == 0 || side.all.done == 0 {
                     faults.push("nothing happened on Plimsoll's side".to_owned());
                 }
@@ -135,6 +146,29 @@ impl Outcome {
             None => faults.push("the baseline's side is missing".to_owned()),
         }
         faults
+    }
+}
+
+impl Outcome {
+    /// Where a side held more connections than were declared for it, whether the database minded or not.
+    fn excess(&self, side: &SideOutcome) -> Option<String> {
+        let lowered = self.events.iter().find(|event| event.label == Event::LimitEnforced.label());
+        let lowered = lowered.map_or(f64::INFINITY, |event| event.seconds);
+        side.samples.iter().find_map(|sample| {
+            let limit = if sample.seconds < lowered { Limit::Full } else { Limit::Lowered };
+            let at = format!("at {:.1} s", sample.seconds);
+            let held_by =
+                |service: &Service| sample.connections_by_service.get(service.name).copied().unwrap_or(0);
+            let beyond = |service: &&Service| held_by(service) > limit.part_of(service);
+            let parts = self.declaration == Declaration::Parts;
+            if let Some(service) = SERVICES.iter().find(beyond).filter(|_| parts) {
+                let (name, held, part) = (service.name, held_by(service), limit.part_of(service));
+                return Some(format!("{name} held {held} connections {at}, of {part} declared for it"));
+            }
+            let (held, declared) = (sample.connections, limit.connections());
+            (held > declared)
+                .then(|| format!("the services held {held} connections {at}, of {declared} declared"))
+        })
     }
 }
 
@@ -156,14 +190,15 @@ impl fmt::Display for Outcome {
         )?;
         writeln!(f, "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")?;
         for side in &self.sides {
-            let services = side.services.iter().map(|(name, figures)| (name.as_str(), figures, None));
-            let all = ("all", &side.all, Some(side.peak_all_connections));
+            let services = side.services.iter().map(|(name, figures)| {
+                let peak = side.peak_by_service.get(name).copied().unwrap_or(0);
+                (name.as_str(), figures, peak.to_string())
+            });
+            let given = self.max_connections - self.superuser_reserved_connections;
+            let all = ("all", &side.all, format!("{} of {given}", side.peak_all_connections));
             for (name, figures, peak) in services.chain([all]) {
                 let milliseconds =
                     |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
-                let peak = peak.map(|peak| {
-                    format!("{peak} of {}", self.max_connections - self.superuser_reserved_connections)
-                });
                 writeln!(
                     f,
                     "| {} | {name} | {} | {} | {:.1} % | {} | {} | {:.1} % | {} | {} | {} |",
@@ -176,7 +211,7 @@ impl fmt::Display for Outcome {
                     figures.done_percent,
                     milliseconds(figures.p50_milliseconds),
                     milliseconds(figures.p99_milliseconds),
-                    peak.unwrap_or_default(),
+                    peak,
                 )?;
             }
         }
@@ -205,11 +240,46 @@ mod tests {
         assert_eq!(outcome((100, 1), (0, 0)).faults(), ["nothing happened on Plimsoll's side"]);
     }
 
+    fn sample(seconds: f64, checkout: u32) -> Sample {
+        Sample {
+            seconds,
+            replicas: BTreeMap::new(),
+            processes: 0,
+            connections: checkout,
+            connections_by_service: [("checkout".to_owned(), checkout)].into(),
+            all_connections: checkout,
+            attempts: 0,
+            refused: 0,
+            asked: 0,
+            done: 0,
+        }
+    }
+
+    #[test]
+    fn more_than_is_declared_is_a_fault_even_where_the_database_gives_it() {
+        let words = Event::LimitEnforced.label();
+        let lowered = Happened { seconds: 50.0, label: words, words: words.to_owned() };
+        let (parts, budget) = (Declaration::Parts, Declaration::Budget);
+        for (seconds, held, declaration, fault) in [
+            (49.0, 44, parts, None),
+            (51.0, 36, parts, None),
+            (49.0, 45, parts, Some("checkout held 45 connections at 49.0 s, of 44 declared for it")),
+            (51.0, 37, parts, Some("checkout held 37 connections at 51.0 s, of 36 declared for it")),
+            (51.0, 77, budget, None),
+            (51.0, 78, budget, Some("the services held 78 connections at 51.0 s, of 77 declared")),
+        ] {
+            let side = SideOutcome::new(PLIMSOLL, Vec::new(), vec![sample(seconds, held)]);
+            let (events, sides) = (vec![lowered.clone()], vec![side.clone()]);
+            let outcome = Outcome::new(Duration::from_secs(60), declaration, sides, events);
+            assert_eq!(outcome.excess(&side).as_deref(), fault);
+        }
+    }
+
     #[test]
     fn a_table_has_a_line_for_each_service_and_one_for_all() {
         let table = outcome((100, 1), (80, 0)).to_string();
         assert!(
-            table.contains("| HPA's rules | checkout | 100 | 1 | 1.0 % | 1 | 1 | 100.0 % | – | – |  |"),
+            table.contains("| HPA's rules | checkout | 100 | 1 | 1.0 % | 1 | 1 | 100.0 % | – | – | 0 |"),
             "{table}"
         );
         assert!(

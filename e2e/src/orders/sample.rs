@@ -29,6 +29,8 @@ pub struct Sample {
     pub processes: usize,
     /// The most connections of the services since the sample before.
     pub connections: u32,
+    /// The most of each service since then.
+    pub connections_by_service: BTreeMap<String, u32>,
     /// The most connections of all clients since then.
     pub all_connections: u32,
     /// Connections asked for since the beginning.
@@ -87,11 +89,18 @@ async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let (mut connections, mut all_connections) = (0, 0);
+        let mut connections_by_service = BTreeMap::new();
         for _ in 0..COUNTS_PER_SAMPLE {
             ticks.tick().await;
-            let (ours, all) = side.connections().await?;
+            let mut counts = side.connections().await?;
+            let others = counts.remove("").unwrap_or(0);
+            let ours = counts.values().sum::<u32>();
             connections = connections.max(ours);
-            all_connections = all_connections.max(all);
+            all_connections = all_connections.max(ours + others);
+            for (service, count) in counts {
+                let most = connections_by_service.entry(service).or_insert(0);
+                *most = count.max(*most);
+            }
         }
         let [attempts, refused, asked, done] = fleet.counts(side.namespace());
         let sample = Sample {
@@ -99,6 +108,7 @@ async fn watch(
             replicas: side.replicas().await?,
             processes: fleet.running(side.namespace()),
             connections,
+            connections_by_service,
             all_connections,
             attempts,
             refused,

@@ -26,9 +26,9 @@ const ROLE: &str = "shop";
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many clients are connected: those of the services, and all. Processes of the server itself are none.
-const COUNT: &str = "SELECT count(*) FILTER (WHERE datname = 'orders'), count(*) FROM pg_stat_activity \
-                     WHERE backend_type = 'client backend'";
+/// Who is connected: a service's clients bear their pod's name. Processes of the server itself are no clients.
+const COUNT: &str = "SELECT CASE datname WHEN 'orders' THEN split_part(application_name, '-', 1) ELSE '' END, count(*) \
+                     FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1";
 
 /// A namespace with its database.
 pub struct Side {
@@ -137,11 +137,12 @@ impl Side {
         Ok(list.items.into_iter().filter_map(count).collect())
     }
 
-    /// Connections of the services, and of all clients.
-    pub async fn connections(&self) -> Result<(u32, u32), OrdersError> {
-        let row = self.database.query_one(COUNT, &[]).await?;
-        let count = |column: usize| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
-        Ok((count(0), count(1)))
+    /// Connections by service; those of other clients under no name.
+    pub async fn connections(&self) -> Result<BTreeMap<String, u32>, OrdersError> {
+        let rows = self.database.query(COUNT, &[]).await?;
+        let counts =
+            rows.iter().map(|row| (row.get(0), u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX)));
+        Ok(counts.collect())
     }
 
     /// Gives every service a new version at once.
