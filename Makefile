@@ -45,7 +45,9 @@ chart-lint: ## Helm's own lint of the chart, where Helm or its library is there
 	@scripts/helm.sh lint charts/plimsoll --strict || test $$? = 69
 
 crds: ## Writes crds/ and the chart's copy from the types
-	cargo run --quiet -- crd > crds/scalingpolicies.plimsoll.dev.yaml
+	for kind in scalingpolicies connectionbudgets; do \
+	  cargo run --quiet -- crd --name $$kind.plimsoll.dev > crds/$$kind.plimsoll.dev.yaml || exit 1; \
+	done
 	cp crds/*.yaml charts/plimsoll/crds/
 
 bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)

@@ -4,6 +4,7 @@
 //! know no clock and no network; those that touch (`prometheus`, `cluster`, `operator`, `telemetry`) decide nothing.
 
 pub mod api;
+pub mod budget;
 pub mod capacity;
 pub mod ceiling;
 pub mod cli;

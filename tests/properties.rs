@@ -217,6 +217,7 @@ impl World {
                 freeze: asked(self.freeze),
                 unreadable: None,
             },
+            shares: Vec::new(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {

@@ -14,12 +14,13 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that think. `number` and `time` are their tools.
-const THINKING: [&str; 9] = [
+const THINKING: [&str; 10] = [
     "src/api",
     "src/signal",
     "src/capacity",
     "src/ceiling",
     "src/control",
+    "src/budget",
     "src/election",
     "src/simulate",
     "src/number.rs",

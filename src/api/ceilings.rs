@@ -23,17 +23,38 @@ pub struct Ceilings {
 }
 
 /// Connections that one database or pooler gives to this workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.inline) != has(self.budgetRef)").message(
+        "write either budgetRef, the name of a ConnectionBudget, or inline, the limit as numbers"
+    ),
+    validation = Rule::new("has(self.budgetRef) || (!has(self.weight) && !has(self.guaranteedReplicas))").message(
+        "weight and guaranteedReplicas are about a budget that several workloads share: write budgetRef, or remove them"
+    )
+)]
 pub struct ConnectionCeiling {
     /// Name of the database as status and events will call it; unique in the policy.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The limit, as numbers.
-    pub inline: ConnectionLimit,
+    /// The limit, as numbers; for a database of which this workload has a fixed part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<ConnectionLimit>,
+    /// The ConnectionBudget that this workload shares with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ref: Option<BudgetRef>,
     /// The most connections one pod opens: pool size × processes; 1 or more.
     #[schemars(range(min = 1, max = 100_000))]
     pub per_pod: u32,
+    /// Weight when what is beyond the floors is shared, 1 to 1000. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: Option<u32>,
+    /// Replicas that the budget must always carry, with their rollout: the floor, which is never lent. Default:
+    /// minReplicas, and never less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub guaranteed_replicas: Option<u32>,
     /// Old pods that still hold connections while they terminate and new ones already serve, in a rolling update.
     /// `Observed` (default): from the measured drain and start-up times; all of one revision until both are
     /// known. `OneRevision`: all of one revision. A number: that many.
@@ -43,6 +64,15 @@ pub struct ConnectionCeiling {
     /// `Hard`: the same, but cut to a ceiling that fell at once. `Observe`: only report.
     #[serde(default = "Enforcement::enforce")]
     pub enforcement: Enforcement,
+}
+
+/// A ConnectionBudget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BudgetRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// Connections as numbers.

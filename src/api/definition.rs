@@ -5,11 +5,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+use super::budget::ConnectionBudget;
 use super::policy::ScalingPolicy;
 
 /// Every custom resource definition that Plimsoll needs.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions = vec![ScalingPolicy::crd()];
+    let mut definitions = vec![ScalingPolicy::crd(), ConnectionBudget::crd()];
     for definition in &mut definitions {
         for version in &mut definition.spec.versions {
             if let Some(schema) =

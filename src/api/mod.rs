@@ -1,6 +1,7 @@
 //! What users write and read: the types behind the custom resource definitions, their schema and their rules.
 
 mod behavior;
+mod budget;
 mod capacity;
 mod ceilings;
 mod definition;
@@ -10,12 +11,16 @@ mod quantity;
 mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
+pub use budget::{
+    BudgetLimit, ConnectionBudget, ConnectionBudgetSpec, ConnectionBudgetStatus, HolderStatus, InUse,
+    LendingRules, OtherClients,
+};
 pub use capacity::{
     CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
     WarmUpSource,
 };
 pub use ceilings::{
-    Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
+    BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
 };
 pub use definition::{definition_yaml, definitions};
 pub use metric::{

@@ -1,7 +1,7 @@
 //! How many replicas a database's connections carry, a rollout at any moment included.
 
 use crate::api::RolloutOverlap;
-use crate::control::{Connections, CountOrPercent, UpdateStrategy};
+use crate::control::{CountOrPercent, UpdateStrategy};
 use crate::number::{count_of, percent_rounded_down, percent_rounded_up, saturate};
 use crate::time::Span;
 
@@ -85,11 +85,9 @@ fn batches(drain: Span, start_up: Span) -> u32 {
     saturate(drain.millis().div_ceil(start_up.millis().max(1))).max(1)
 }
 
-/// Pods that the connections left for this workload carry at one moment.
-pub fn carried_pods(connections: &Connections) -> u32 {
-    let left =
-        connections.max_connections.saturating_sub(connections.reserved).saturating_sub(connections.others);
-    left.checked_div(connections.per_pod).unwrap_or(0)
+/// Pods that `connections` carry at one moment, at `per_pod` each.
+pub fn carried_pods(connections: u32, per_pod: u32) -> u32 {
+    connections.checked_div(per_pod).unwrap_or(0)
 }
 
 /// The largest count whose pods, and `beside` more, never exceed `pods` at one moment; 0 if none.
@@ -114,10 +112,8 @@ pub fn largest_count(
 }
 
 /// The pool size per pod that would fit at `replicas` (mission C5): what is left, over the most pods at one moment.
-pub fn fitting_pool(connections: &Connections, shape: &RolloutShape, replicas: u32) -> u32 {
-    let left =
-        connections.max_connections.saturating_sub(connections.reserved).saturating_sub(connections.others);
-    left.checked_div(shape.reachable(replicas, connections.overlap, Assume::Worst)).unwrap_or(0)
+pub fn fitting_pool(connections: u32, overlap: RolloutOverlap, shape: &RolloutShape, replicas: u32) -> u32 {
+    connections.checked_div(shape.reachable(replicas, overlap, Assume::Worst)).unwrap_or(0)
 }
 
 /// Pods beyond the count and its surge: they hold connections, and no rollout arithmetic knows of them.
@@ -129,7 +125,6 @@ pub fn pods_beside(alive: usize, terminating: u32, spec_replicas: u32, shape: &R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Enforcement;
 
     fn rolling(max_surge: CountOrPercent, max_unavailable: CountOrPercent) -> RolloutShape {
         RolloutShape {
@@ -142,22 +137,9 @@ mod tests {
 
     const QUARTER: CountOrPercent = CountOrPercent::Percent(25);
 
-    fn orders(max_connections: u32) -> Connections {
-        Connections {
-            name: "orders-db".to_owned(),
-            max_connections,
-            reserved: 0,
-            others: 0,
-            per_pod: 20,
-            overlap: RolloutOverlap::Pods(0),
-            enforcement: Enforcement::Enforce,
-        }
-    }
-
     #[test]
     fn the_example_of_380_connections_at_20_a_pod() {
-        let connections = orders(380);
-        let pods = carried_pods(&connections);
+        let pods = carried_pods(380, 20);
         let shape = rolling(QUARTER, QUARTER);
         let replace = RolloutShape { update: UpdateStrategy::Replace, ..shape };
         assert_eq!(pods, 19);
@@ -223,14 +205,13 @@ mod tests {
                 largest_count(pods, &shape, RolloutOverlap::OneRevision, Assume::Worst, u32::MAX) <= pods
             );
         }
-        let nothing = Connections { per_pod: 0, ..orders(1) };
-        assert_eq!(carried_pods(&nothing), 0);
+        assert_eq!(carried_pods(1, 0), 0);
     }
 
     #[test]
     fn the_pool_that_would_fit_is_worked_out_backwards() {
         let shape = RolloutShape { update: UpdateStrategy::Replace, ..rolling(QUARTER, QUARTER) };
-        assert_eq!(fitting_pool(&orders(485), &shape, 40), 12);
-        assert_eq!(fitting_pool(&orders(485), &shape, 0), 0);
+        assert_eq!(fitting_pool(485, RolloutOverlap::Pods(0), &shape, 40), 12);
+        assert_eq!(fitting_pool(485, RolloutOverlap::Pods(0), &shape, 0), 0);
     }
 }

@@ -59,6 +59,8 @@ pub struct Found {
     pub resource_version: String,
     /// The departures told so far; those after it are new next time.
     pub departures: u64,
+    /// Identity of the workload.
+    pub uid: Uid,
 }
 
 impl Index {
@@ -109,6 +111,17 @@ impl Index {
             }
         }
         rivals
+    }
+
+    /// The policies on a workload.
+    pub fn policies_of(&self, target: &TargetKey) -> Vec<PolicyKey> {
+        let state = self.state();
+        state.policies_of.get(target).into_iter().flatten().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Has a policy evaluated at once.
+    pub fn wake(&self, policy: PolicyKey) {
+        self.announce(policy);
     }
 
     /// A Deployment or StatefulSet with its pods.
@@ -374,6 +387,7 @@ impl State {
             },
             resource_version: record.resource_version.clone(),
             departures,
+            uid: record.uid,
         }
     }
 

@@ -2,6 +2,7 @@
 //! nothing.
 
 mod authority;
+mod budget;
 mod call;
 mod departed;
 mod event;
@@ -28,6 +29,7 @@ mod watched;
 mod workload;
 
 pub use authority::{Authority, Grant};
+pub use budget::{BudgetRecord, list_budgets, selected_namespaces, write_budget_status};
 pub use call::{ApiError, ApiErrorKind, Call, DEADLINE};
 pub use event::{Events, Notice, Publisher};
 pub use identity::{PolicyKey, TargetKey, Uid, hash, moment, timestamp};

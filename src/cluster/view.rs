@@ -23,6 +23,8 @@ pub struct View {
     pub resource_version: Option<String>,
     /// The departures told so far.
     pub departures: u64,
+    /// Identity of the workload; none if it could not be seen.
+    pub uid: Option<Uid>,
     /// The request that failed, if one did.
     pub error: Option<ApiError>,
 }
@@ -94,6 +96,14 @@ impl Viewer {
         }
     }
 
+    /// A workload of a watched kind as the API server itself tells it; none if it does not exist. The error is a sentence.
+    pub async fn prove(&self, scales: &Scales, target: &TargetKey) -> Result<Option<Found>, String> {
+        if let Some(blind) = self.health.blind() {
+            return Err(blind);
+        }
+        live::look(scales.client(), &self.index, target, u64::MAX).await.map_err(|error| error.message)
+    }
+
     /// A workload of which nothing is known but `/scale`. Its rollouts cannot be told: a scale-in waits for the pods that
     /// they start, as for all pods that start, and ceilings expect a whole second set of them.
     async fn by_selector(
@@ -136,6 +146,7 @@ impl Viewer {
             },
             resource_version: scale.resource_version,
             departures,
+            uid: Uid::of(&scale.uid),
         })
     }
 }
@@ -146,6 +157,7 @@ impl View {
             target: Target::Seen(found.workload),
             resource_version: Some(found.resource_version),
             departures: found.departures,
+            uid: Some(found.uid),
             error: None,
         }
     }
@@ -164,6 +176,7 @@ impl View {
             target: Target::Unseen(TargetFault { kind, message }),
             resource_version: None,
             departures: told,
+            uid: None,
             error: None,
         }
     }

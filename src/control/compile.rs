@@ -1,8 +1,8 @@
 //! From the spec that a user wrote to the policy that `decide` reads.
 
 use super::policy::{
-    Compat, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules, Scalability,
-    Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
+    Scalability, Signal, WarmUp,
 };
 use crate::api::{self, Direction, Mode, PolicyKind, Quantity, Role, ScalingPolicySpec, TargetKind};
 use crate::time::{Span, Time};
@@ -62,7 +62,11 @@ impl Policy {
             },
             headroom_factor: 1.0 + f64::from(spec.headroom.percent) / 100.0,
             headroom_replicas: spec.headroom.replicas,
-            connections: ceilings.connections.iter().map(|ceiling| faults.connections(ceiling)).collect(),
+            connections: ceilings
+                .connections
+                .iter()
+                .map(|ceiling| faults.connections(ceiling, spec.min_replicas))
+                .collect(),
             scalability: ceilings.scalability.as_ref().map(|ceiling| faults.scalability(ceiling)),
             fallback: spec.fallback.as_ref().map(|fallback| Fallback {
                 after: Span::from_seconds(fallback.after_seconds.into()),
@@ -343,20 +347,35 @@ impl Faults {
         parsed
     }
 
-    fn connections(&mut self, ceiling: &api::ConnectionCeiling) -> Connections {
-        let limit = ceiling.inline;
+    fn connections(&mut self, ceiling: &api::ConnectionCeiling, min: u32) -> Connections {
         let field = format!("ceilings.connections ({})", ceiling.name);
         self.require(ceiling.per_pod >= 1, || {
             format!("{field}.perPod is 0: write what one pod opens, 1 or more")
         });
-        self.require(limit.reserved.saturating_add(limit.others) < limit.max_connections, || {
-            format!("{field}.inline: reserved and others leave none of {} connections: raise maxConnections or lower them", limit.max_connections)
+        self.require(ceiling.inline.is_some() != ceiling.budget_ref.is_some(), || {
+            format!("{field}: write either budgetRef, the name of a ConnectionBudget, or inline, the limit as numbers")
         });
+        if let Some(limit) = ceiling.inline {
+            self.require(limit.reserved.saturating_add(limit.others) < limit.max_connections, || {
+                format!("{field}.inline: reserved and others leave none of {} connections: raise maxConnections or lower them", limit.max_connections)
+            });
+        }
+        let limit = match (&ceiling.inline, &ceiling.budget_ref) {
+            (_, Some(budget)) => ConnectionSource::Budget {
+                name: budget.name.clone(),
+                weight: ceiling.weight.unwrap_or(1).max(1),
+                guaranteed: ceiling.guaranteed_replicas.unwrap_or(min).max(min).max(1),
+            },
+            (Some(limit), None) => ConnectionSource::Inline {
+                max_connections: limit.max_connections,
+                reserved: limit.reserved,
+                others: limit.others,
+            },
+            (None, None) => ConnectionSource::Inline { max_connections: 0, reserved: 0, others: 0 },
+        };
         Connections {
             name: ceiling.name.clone(),
-            max_connections: limit.max_connections,
-            reserved: limit.reserved,
-            others: limit.others,
+            limit,
             per_pod: ceiling.per_pod.max(1),
             overlap: ceiling.rollout_overlap,
             enforcement: ceiling.enforcement,

@@ -1,7 +1,7 @@
 //! The walk from signals to a count.
 
 use super::conditions;
-use super::decision::{Decision, Drain, StartUp, StepName};
+use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
@@ -71,6 +71,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         reversals: Vec::new(),
         conditions: conditions::unseen(fault),
         wants_age: false,
+        footprint: None,
     }
 }
 
@@ -92,7 +93,7 @@ fn weigh(
     };
     let missing = expire_missing(&mut counts, yardstick, memory, now);
     let rollout = rollout(workload, memory, now);
-    let mut limits = limits(policy, workload, &counts, memory);
+    let mut limits = limits(policy, workload, &observation.shares, &counts, memory);
     counts.reachable = reachable(policy, workload, &counts, memory);
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
@@ -167,7 +168,16 @@ fn weigh(
         unreadable: observation.overrides.unreadable.as_deref(),
     });
     let lasting = (start_up(memory), drain(memory), turns);
-    report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting)
+    let shape = rollout_shape(workload, memory);
+    let footprint = Footprint {
+        shape,
+        beside: pods_beside(workload.pods.len(), counts.terminating, spec, &shape),
+        wanted: outcome.need.unwrap_or(spec).max(outcome.replicas).min(limits.beside_budgets),
+        movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
+    };
+    let decision =
+        report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
+    Decision { footprint: Some(footprint), ..decision }
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -204,6 +214,7 @@ fn report(
         reversals,
         conditions,
         wants_age,
+        footprint: None,
     }
 }
 

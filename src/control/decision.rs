@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::reason::Reason;
 use crate::api::Enforcement;
 use crate::capacity::Counts;
+use crate::ceiling::connections::RolloutShape;
 use crate::signal::SignalState;
 use crate::time::{Span, Time};
 
@@ -54,6 +55,22 @@ pub struct Decision {
     pub conditions: Vec<Condition>,
     /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
     pub wants_age: bool,
+    /// What budgets must know of it; none while the workload cannot be seen.
+    #[serde(skip)]
+    pub footprint: Option<Footprint>,
+}
+
+/// What a workload takes of budgets now, and would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// How it replaces its pods, as far as is measured.
+    pub shape: RolloutShape,
+    /// Pods beyond its count and its surge.
+    pub beside: u32,
+    /// Replicas that it would have if every budget had enough.
+    pub wanted: u32,
+    /// Its count follows this policy, so that something can be asked back.
+    pub movable: bool,
 }
 
 /// One step from need to count.

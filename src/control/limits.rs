@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::decision::{CeilingReport, Limit};
 use super::memory::Memory;
-use super::observation::Workload;
-use super::policy::{Policy, Scalability};
+use super::observation::{BudgetShare, Recall, Workload};
+use super::policy::{ConnectionSource, Connections, Policy, Scalability};
 use crate::api::Enforcement;
 use crate::capacity::{Counts, Durations};
 use crate::ceiling::connections::{
@@ -24,6 +24,8 @@ pub(super) struct Limits {
     pub(super) soft: Bound,
     /// A count above is cut at once.
     pub(super) hard: Option<Bound>,
+    /// Growth would end here if every budget had enough.
+    pub(super) beside_budgets: u32,
 }
 
 /// A count and what sets it.
@@ -52,43 +54,33 @@ pub(super) fn rollout_shape(workload: &Workload, memory: &Memory) -> RolloutShap
 }
 
 /// Computes every ceiling. `maxReplicas` is one among them.
-pub(super) fn limits(policy: &Policy, workload: &Workload, counts: &Counts, memory: &Memory) -> Limits {
+pub(super) fn limits(
+    policy: &Policy,
+    workload: &Workload,
+    shares: &[BudgetShare],
+    counts: &Counts,
+    memory: &Memory,
+) -> Limits {
     let all = Bound { replicas: policy.max, limit: Limit::MaxReplicas };
-    let mut limits = Limits { reports: Vec::new(), growth: all.clone(), soft: all, hard: None };
+    let mut limits = Limits {
+        reports: Vec::new(),
+        growth: all.clone(),
+        soft: all,
+        hard: None,
+        beside_budgets: policy.max,
+    };
     let shape = rollout_shape(workload, memory);
     let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);
+    let mut shares = shares.iter();
     for connections in &policy.connections {
-        let pods = carried_pods(connections);
-        let overlap = connections.overlap;
-        let replicas = largest_count(pods, &shape, overlap, Assume::Best, 0);
-        let cautious = largest_count(pods, &shape, overlap, Assume::Worst, 0);
-        let growth_limit = largest_count(pods, &shape, overlap, Assume::Worst, beside);
-        let mut message = format!(
-            "{} connections − {} reserved − {} others at {} per pod carry {pods} pods: {replicas} replicas + {} surge + {} \
-             draining in a rollout",
-            connections.max_connections,
-            connections.reserved,
-            connections.others,
-            connections.per_pod,
-            shape.surge(replicas),
-            shape.overlap(replicas, overlap, Assume::Best),
-        );
-        // Writing to a String cannot fail.
-        if cautious < replicas {
-            let _ =
-                write!(message, "; growth ends at {cautious} until five starts and five drains are measured");
-        }
-        if beside > 0 {
-            let _ = write!(message, "; {beside} pods more still hold connections");
-        }
-        let pool = fitting_pool(connections, &shape, policy.max);
-        let _ = write!(message, "; a pool of {pool} per pod would carry maxReplicas {}", policy.max);
-        limits.take(CeilingReport {
-            limit: Limit::Connections(connections.name.clone()),
-            replicas: Some(replicas),
-            growth_limit: Some(growth_limit),
-            enforcement: connections.enforcement,
-            message,
+        let ground = Ground { connections, shape: &shape, beside, most: policy.max };
+        limits.take(match &connections.limit {
+            ConnectionSource::Inline { max_connections, reserved, others } => {
+                ground.inline(*max_connections, *reserved, *others)
+            }
+            ConnectionSource::Budget { name, .. } => {
+                ground.shared(name, shares.next(), workload.spec_replicas)
+            }
         });
     }
     if let Some(law) = &policy.scalability {
@@ -100,8 +92,104 @@ pub(super) fn limits(policy: &Policy, workload: &Workload, counts: &Counts, memo
             enforcement: law.enforcement,
             message: scalability_message(law),
         });
+        if let Some(replicas) = replicas.filter(|_| law.enforcement != Enforcement::Observe) {
+            limits.beside_budgets = limits.beside_budgets.min(replicas);
+        }
     }
     limits
+}
+
+/// What a connection ceiling is worked out from.
+struct Ground<'a> {
+    connections: &'a Connections,
+    shape: &'a RolloutShape,
+    /// Pods that no rollout arithmetic knows of.
+    beside: u32,
+    /// `maxReplicas`.
+    most: u32,
+}
+
+impl Ground<'_> {
+    /// A fixed part of a database.
+    fn inline(&self, max_connections: u32, reserved: u32, others: u32) -> CeilingReport {
+        let left = max_connections.saturating_sub(reserved).saturating_sub(others);
+        let pods = carried_pods(left, self.connections.per_pod);
+        let replicas = self.largest(pods, Assume::Best, 0);
+        let from = format!("{max_connections} connections − {reserved} reserved − {others} others");
+        let mut message = self.carries(&from, pods, replicas, Assume::Best);
+        self.add(&mut message, left, replicas, pods);
+        self.report(Some(replicas), pods, self.connections.enforcement, message)
+    }
+
+    /// A share of a budget. Only what is asked back may remove pods.
+    fn shared(&self, budget: &str, share: Option<&BudgetShare>, spec: u32) -> CeilingReport {
+        let Some((share, granted)) = share.and_then(|share| Some((share, share.granted?))) else {
+            let why = share
+                .map_or_else(|| "it has not been looked at yet".to_owned(), |share| share.message.clone());
+            let message =
+                format!("nothing can be drawn on budget {budget}, so the count does not grow: {why}");
+            let enforcement = self.connections.enforcement;
+            let limit = Limit::Connections(self.connections.name.clone());
+            return CeilingReport { limit, replicas: None, growth_limit: Some(spec), enforcement, message };
+        };
+        let pods = carried_pods(granted, self.connections.per_pod);
+        // At the deadline what is not measured no longer keeps what others wait for.
+        let assume = if share.recall == Some(Recall::Hard) { Assume::Worst } else { Assume::Best };
+        let replicas = self.largest(pods, assume, 0);
+        let mut message = self.carries(&format!("{granted} granted connections"), pods, replicas, assume);
+        self.add(&mut message, granted, replicas, pods);
+        if !share.message.is_empty() {
+            let _ = write!(message, "; {}", share.message);
+        }
+        let enforcement = match (self.connections.enforcement, share.recall) {
+            (Enforcement::Enforce, Some(Recall::Hard)) => Enforcement::Hard,
+            (declared, _) => declared,
+        };
+        self.report(share.recall.map(|_| replicas), pods, enforcement, message)
+    }
+
+    fn report(
+        &self,
+        replicas: Option<u32>,
+        pods: u32,
+        enforcement: Enforcement,
+        message: String,
+    ) -> CeilingReport {
+        CeilingReport {
+            limit: Limit::Connections(self.connections.name.clone()),
+            replicas,
+            growth_limit: Some(self.largest(pods, Assume::Worst, self.beside)),
+            enforcement,
+            message,
+        }
+    }
+
+    fn largest(&self, pods: u32, assume: Assume, beside: u32) -> u32 {
+        largest_count(pods, self.shape, self.connections.overlap, assume, beside)
+    }
+
+    fn carries(&self, from: &str, pods: u32, replicas: u32, assume: Assume) -> String {
+        format!(
+            "{from} at {} per pod carry {pods} pods: {replicas} replicas + {} surge + {} draining in a rollout",
+            self.connections.per_pod,
+            self.shape.surge(replicas),
+            self.shape.overlap(replicas, self.connections.overlap, assume),
+        )
+    }
+
+    /// What else there is to know of it. Writing to a String cannot fail.
+    fn add(&self, message: &mut String, left: u32, replicas: u32, pods: u32) {
+        let cautious = self.largest(pods, Assume::Worst, 0);
+        if cautious < replicas {
+            let _ =
+                write!(message, "; growth ends at {cautious} until five starts and five drains are measured");
+        }
+        if self.beside > 0 {
+            let _ = write!(message, "; {} pods more still hold connections", self.beside);
+        }
+        let pool = fitting_pool(left, self.connections.overlap, self.shape, self.most);
+        let _ = write!(message, "; a pool of {pool} per pod would carry maxReplicas {}", self.most);
+    }
 }
 
 impl Limits {
@@ -109,18 +197,22 @@ impl Limits {
     pub(super) fn cap(&mut self, replicas: u32) {
         self.soft.lower(replicas, &Limit::EmergencyMax);
         self.growth.lower(replicas, &Limit::EmergencyMax);
+        self.beside_budgets = self.beside_budgets.min(replicas);
     }
 
     fn take(&mut self, report: CeilingReport) {
-        if report.enforcement != Enforcement::Observe
-            && let Some(replicas) = report.replicas
-        {
-            self.soft.lower(replicas, &report.limit);
-            self.growth.lower(replicas.min(report.growth_limit.unwrap_or(replicas)), &report.limit);
-            if report.enforcement == Enforcement::Hard {
-                self.hard
-                    .get_or_insert_with(|| Bound { replicas: u32::MAX, limit: report.limit.clone() })
-                    .lower(replicas, &report.limit);
+        if report.enforcement != Enforcement::Observe {
+            let growth = report.growth_limit.into_iter().chain(report.replicas).min();
+            if let Some(growth) = growth {
+                self.growth.lower(growth, &report.limit);
+            }
+            if let Some(replicas) = report.replicas {
+                self.soft.lower(replicas, &report.limit);
+                if report.enforcement == Enforcement::Hard {
+                    self.hard
+                        .get_or_insert_with(|| Bound { replicas: u32::MAX, limit: report.limit.clone() })
+                        .lower(replicas, &report.limit);
+                }
             }
         }
         self.reports.push(report);

@@ -20,18 +20,18 @@ mod window;
 
 pub use decide::decide;
 pub use decision::{
-    CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Drain, Limit, SignalReport, StartUp,
-    Step, StepName,
+    CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Drain, Footprint, Limit,
+    SignalReport, StartUp, Step, StepName,
 };
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
-    CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Rival, Rollout, Target,
-    TargetFault, TargetFaultKind, UpdateStrategy, Workload,
+    BudgetShare, CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Recall, Rival,
+    Rollout, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
 };
 pub use policy::{
-    Compat, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules, Scalability,
-    Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
+    Scalability, Signal, WarmUp,
 };
 pub use reason::Reason;
 pub use trail::spelled;

@@ -16,6 +16,9 @@ pub struct Observation {
     /// What a person asked for by annotation, beside the spec.
     #[serde(default)]
     pub overrides: Overrides,
+    /// The workload's shares of the budgets that the policy draws on, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<BudgetShare>,
     /// Other autoscalers and policies on the same workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,
@@ -73,6 +76,30 @@ pub struct Workload {
     pub termination_grace: Span,
     /// How long a pod may take to become Ready before its rollout counts as failed (`progressDeadlineSeconds`).
     pub progress_deadline: Span,
+}
+
+/// A workload's share of a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetShare {
+    /// Name of the budget.
+    pub budget: String,
+    /// Connections that growth may reach; none while the budget cannot be drawn on.
+    pub granted: Option<u32>,
+    /// What the workload holds beyond that is asked back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<Recall>,
+    /// Who holds what, or why the budget cannot be drawn on.
+    pub message: String,
+}
+
+/// What a workload holds beyond its grant is asked back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recall {
+    /// Walked down to under the scale-in rate.
+    Soft,
+    /// Its deadline has passed: cut to at once.
+    Hard,
 }
 
 /// A pod's identity, stable for its life.

@@ -214,18 +214,37 @@ impl MaxConcurrent {
 pub struct Connections {
     /// Name of the database.
     pub name: String,
-    /// Connections the server gives in all.
-    pub max_connections: u32,
-    /// Held back.
-    pub reserved: u32,
-    /// Used by other clients.
-    pub others: u32,
+    /// What it gives.
+    pub limit: ConnectionSource,
     /// The most connections one pod opens; 1 or more.
     pub per_pod: u32,
     /// Old pods beside new ones in a rollout.
     pub overlap: RolloutOverlap,
     /// What the ceiling does.
     pub enforcement: Enforcement,
+}
+
+/// What a connection ceiling gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionSource {
+    /// Numbers.
+    Inline {
+        /// Connections the server gives in all.
+        max_connections: u32,
+        /// Held back.
+        reserved: u32,
+        /// Used by other clients.
+        others: u32,
+    },
+    /// A share of a budget.
+    Budget {
+        /// Name of the budget.
+        name: String,
+        /// Weight when shares are worked out, 1 or more.
+        weight: u32,
+        /// Replicas that must always be possible; at least `minReplicas`.
+        guaranteed: u32,
+    },
 }
 
 /// A scalability ceiling.

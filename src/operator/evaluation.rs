@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
+use super::budgets::{draws, sight};
 use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
 use super::task::PolicyTask;
 use crate::api::{ChangeStatus, Coverage, Enforcement, Metric, ScalingPolicySpec};
-use crate::cluster::{ApiErrorKind, Look, PolicyRecord, View, moment};
+use crate::budget::Sight;
+use crate::cluster::{ApiError, ApiErrorKind, Look, PolicyRecord, Uid, View, moment};
 use crate::control::{Change, Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
 use crate::prometheus::Evaluation;
 use crate::signal::Reading;
@@ -130,6 +132,7 @@ impl PolicyTask {
                 message: String::new(),
             }),
             overrides: record.overrides.clone(),
+            shares: Vec::new(),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;
@@ -139,6 +142,9 @@ impl PolicyTask {
             let view = self.view(record, spec, look).await;
             observation.target = view.target;
             let now = self.context.clock.now();
+            if let Some(target) = &record.target {
+                observation.shares = self.context.budgets.shares(policy, target);
+            }
             if let Target::Seen(workload) = &observation.target {
                 self.recollect(record, policy, workload, now);
             }
@@ -148,7 +154,9 @@ impl PolicyTask {
                 look = Look::Proven;
                 continue;
             }
-            let acted = self.act(record, spec, &decision, view.resource_version.as_deref()).await;
+            self.claim(record, policy, &observation, &decision, view.uid);
+            let acted =
+                self.act(record, spec, policy, &decision, view.uid, view.resource_version.as_deref()).await;
             if attempt < ATTEMPTS
                 && matches!(&acted, Acted::Failed(error) if error.kind == ApiErrorKind::Conflict)
             {
@@ -181,16 +189,69 @@ impl PolicyTask {
         view
     }
 
+    /// Tells the budgets what the policy asks for. A policy that leaves the workload to an older one asks for nothing.
+    fn claim(
+        &self,
+        record: &PolicyRecord,
+        policy: &Policy,
+        observation: &Observation,
+        decision: &Decision,
+        uid: Option<Uid>,
+    ) {
+        let (Some(target), Some(uid), Some(footprint)) = (&record.target, uid, &decision.footprint) else {
+            return;
+        };
+        let Target::Seen(workload) = &observation.target else { return };
+        if observation.rivals.iter().any(|rival| rival.kind == "ScalingPolicy") {
+            return;
+        }
+        let seen = sight(uid, workload.spec_replicas, footprint.beside, workload.pods.len());
+        self.context.budgets.see(policy, target, footprint, seen);
+    }
+
     async fn act(
         &self,
         record: &PolicyRecord,
         spec: &ScalingPolicySpec,
+        policy: &Policy,
         decision: &Decision,
+        uid: Option<Uid>,
         version: Option<&str>,
     ) -> Acted {
         let (Some(from), Some(to), Some(version)) = (decision.from, decision.write, version) else {
             return Acted::Nothing;
         };
+        let growth = to > from && draws(policy);
+        if let (true, Some(workload), Some(uid), Some(footprint)) =
+            (growth, &record.target, uid, &decision.footprint)
+        {
+            let pods = decision.counts.map_or(0, |counts| counts.serving);
+            let to = Sight { pods, ..sight(uid, to, footprint.beside, 0) };
+            if let Err(refused) = self.context.budgets.begin(workload, to) {
+                return Acted::Failed(ApiError {
+                    kind: ApiErrorKind::Conflict,
+                    message: format!(
+                        "the grant of budget {} fell to {} while growth to {} connections was decided",
+                        refused.budget, refused.granted, refused.reach
+                    ),
+                });
+            }
+        }
+        let acted = self.write(record, spec, from, to, version).await;
+        if let (true, Some(workload)) = (growth, &record.target) {
+            self.context.budgets.end(workload, &acted);
+        }
+        acted
+    }
+
+    async fn write(
+        &self,
+        record: &PolicyRecord,
+        spec: &ScalingPolicySpec,
+        from: u32,
+        to: u32,
+        version: &str,
+    ) -> Acted {
         let target = &spec.scale_target_ref;
         let written = self
             .context

@@ -1,5 +1,6 @@
 //! The loop that joins the rooms: observe, decide, act, report. It decides nothing itself.
 
+mod budgets;
 mod clock;
 mod evaluation;
 mod history;

@@ -168,6 +168,7 @@ mod tests {
                 Target::Seen,
             ),
             overrides: crate::control::Overrides::default(),
+            shares: Vec::new(),
             rivals: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::budgets::{Arbiter, Budgets};
 use super::clock::Clock;
 use super::leader::Elector;
 use super::options::Options;
@@ -154,6 +155,7 @@ impl Operator {
             authority: self.authority.clone(),
             index: index.clone(),
             signals: self.signals.clone(),
+            budgets: Budgets::new(self.clock.now()),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             events: self.events.clone(),
@@ -164,6 +166,7 @@ impl Operator {
             decide,
             stop: term.clone(),
         });
+        let arbiter = Arbiter::new(context.clone());
         let mut supervisor = Supervisor::new(context, self.health.clone(), changes, news);
         let mut elector = elector;
         let work = async {
@@ -173,7 +176,7 @@ impl Operator {
                 let work = async {
                     alive(&self.health, self.catch_up(&index)).await;
                     self.metrics.leading(true);
-                    supervisor.work().await;
+                    tokio::join!(supervisor.work(), arbiter.work(&self.namespaces));
                 };
                 tokio::select! {
                     () = elector.stay() => {}
@@ -181,7 +184,7 @@ impl Operator {
                 }
             } else {
                 self.metrics.leading(true);
-                supervisor.work().await;
+                tokio::join!(supervisor.work(), arbiter.work(&self.namespaces));
             }
         };
         let result = tokio::select! {

@@ -9,9 +9,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::budgets::Budgets;
 use super::clock::Clock;
 use super::history::Recall;
-use super::notices::Budget;
+use super::notices::Budget as EventBudget;
 use super::record::Recorder;
 use super::schedule::Schedule;
 use super::signals::Signals;
@@ -40,6 +41,7 @@ pub(super) struct Context {
     pub viewer: Viewer,
     pub scales: Scales,
     pub signals: Arc<dyn Signals>,
+    pub budgets: Budgets,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub events: Events,
@@ -99,7 +101,7 @@ pub(super) struct State {
     /// Changes made, newest first.
     pub changes: VecDeque<ChangeStatus>,
     pub written: Written,
-    pub budget: Budget,
+    pub budget: EventBudget,
 }
 
 impl PolicyTask {
@@ -138,7 +140,7 @@ impl PolicyTask {
             departures: 0,
             changes,
             written: Written::found(status),
-            budget: Budget::default(),
+            budget: EventBudget::default(),
         };
         let schedule = Schedule::new(context.origin, record.uid);
         Self { context, key: record.key.clone(), uid: record.uid, edited, gone, schedule, state }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::budgets::Budgets;
 use super::clock::Clock;
 use super::signals::Signals;
 use super::supervisor::Supervisor;
@@ -126,6 +127,7 @@ pub(super) fn follow(
         reversals: Vec::new(),
         conditions: vec![good(ConditionType::AbleToScale), good(ConditionType::Ready)],
         wants_age: false,
+        footprint: None,
     };
     (decision, memory)
 }
@@ -165,6 +167,7 @@ impl World {
             client,
             index,
             signals: Arc::new(told.clone()),
+            budgets: Budgets::new(START),
             clock: Clock::simulated(START),
             metrics: Arc::new(Metrics::new()),
             events,

@@ -60,6 +60,7 @@ impl<'a> Course<'a> {
             readings,
             target: Target::Seen(self.plant.workload()),
             overrides: Overrides::default(),
+            shares: Vec::new(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

@@ -65,6 +65,7 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         readings,
         target: Target::Seen(workload),
         overrides: Overrides::default(),
+        shares: Vec::new(),
         rivals: Vec::new(),
     }
 }

@@ -139,6 +139,7 @@ impl Shadow {
                 progress_deadline: Span::from_seconds(600),
             }),
             overrides: Overrides::default(),
+            shares: Vec::new(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

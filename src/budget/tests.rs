@@ -1,0 +1,291 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::api::RolloutOverlap;
+use crate::ceiling::connections::RolloutShape;
+use crate::control::UpdateStrategy;
+use crate::time::{Span, Time};
+
+const NOW: Time = Time::from_seconds(1_790_000_000);
+
+fn at(seconds: i64) -> Time {
+    Time::from_seconds(1_790_000_000 + seconds)
+}
+
+fn workload(name: &str) -> Workload {
+    Workload {
+        namespace: "shop".to_owned(),
+        group: "apps".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// A workload without surge, so that its reach is its replicas' connections.
+fn claim(guaranteed: u32, wanted: u32, draws: &[(&str, u32, u32)]) -> Claim {
+    Claim {
+        shape: RolloutShape {
+            update: UpdateStrategy::Replace,
+            termination_grace: Span::from_seconds(30),
+            drain: None,
+            start_up: None,
+        },
+        guaranteed,
+        wanted,
+        movable: true,
+        fixed: "",
+        draws: draws
+            .iter()
+            .map(|(budget, per_pod, weight)| Draw {
+                budget: (*budget).to_owned(),
+                per_pod: *per_pod,
+                overlap: RolloutOverlap::Pods(0),
+                weight: *weight,
+                enforced: true,
+            })
+            .collect(),
+    }
+}
+
+fn limit(connections: u32) -> LimitSeen {
+    LimitSeen {
+        limit: Some(connections),
+        for_growth: connections,
+        for_recall: connections,
+        ..LimitSeen::default()
+    }
+}
+
+fn ledger(connections: u32) -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.open("db", BTreeMap::new(), Lending::default(), NOW);
+    ledger.set_limit("db", limit(connections), Lending::default());
+    ledger
+}
+
+fn see(ledger: &mut Ledger, name: &str, guaranteed: u32, wanted: u32, spec: u32, now: Time) {
+    let sight = Sight { uid: 1, spec, beside: 0, pods: 0 };
+    ledger.see(&workload(name), claim(guaranteed, wanted, &[("db", 10, 1)]), sight, now);
+}
+
+/// Plans, persists, and tells the plan.
+fn turn(ledger: &mut Ledger, now: Time) -> Plan {
+    let plan = ledger.plan(now)["db"].clone();
+    if plan.changes {
+        ledger.intend("db", &plan);
+        ledger.acknowledge("db");
+    }
+    plan
+}
+
+fn granted(ledger: &Ledger, name: &str, now: Time) -> u32 {
+    ledger.share(&workload(name), "db", now).unwrap().granted
+}
+
+fn shares(available: &[(&str, u32)], claims: &[(&str, Claim)]) -> (Vec<u32>, bool) {
+    let available = available.iter().map(|(name, room)| ((*name).to_owned(), *room)).collect();
+    let claims: BTreeMap<_, _> = claims.iter().map(|(name, claim)| (workload(name), claim)).collect();
+    let filling = fill(&available, &claims);
+    (filling.targets.into_values().collect(), filling.infeasible.is_empty())
+}
+
+#[test]
+fn shares_are_weighted_max_min() {
+    // anchors: B = 380, demand 40, 200, 300, weights 1, 1, 2: 40, 113.3, 226.7.
+    let claims = [
+        ("a", claim(0, 40, &[("db", 1, 1)])),
+        ("b", claim(0, 200, &[("db", 1, 1)])),
+        ("c", claim(0, 300, &[("db", 1, 2)])),
+    ];
+    assert_eq!(shares(&[("db", 380)], &claims), (vec![40, 113, 227], true));
+}
+
+#[test]
+fn floors_come_first_and_what_does_not_fit_is_shared_by_weight() {
+    let floors = [("a", claim(6, 20, &[("db", 10, 1)])), ("b", claim(10, 10, &[("db", 10, 1)]))];
+    assert_eq!(shares(&[("db", 170)], &floors), (vec![7, 10], true));
+    assert_eq!(shares(&[("db", 160)], &floors), (vec![6, 10], true));
+    let heavy = [("a", claim(9, 20, &[("db", 10, 2)])), ("b", claim(9, 10, &[("db", 10, 1)]))];
+    assert_eq!(shares(&[("db", 90)], &heavy), (vec![6, 3], false));
+}
+
+#[test]
+fn a_workload_gets_a_replica_in_all_its_budgets_or_in_none() {
+    let claims =
+        [("a", claim(1, 50, &[("db", 10, 1), ("pool", 1, 1)])), ("b", claim(1, 50, &[("db", 10, 1)]))];
+    assert_eq!(shares(&[("db", 300), ("pool", 5)], &claims), (vec![5, 25], true));
+    assert_eq!(
+        shares(&[("db", 300)], &claims),
+        (vec![0, 30], false),
+        "a budget that is not there gives nothing"
+    );
+}
+
+#[test]
+fn growth_begins_only_under_a_persisted_grant() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 1, 8, 2, NOW);
+    let to = |spec| Sight { uid: 1, spec, beside: 0, pods: 0 };
+    let refused = ledger.begin(&workload("a"), to(3), NOW).unwrap_err();
+    assert_eq!((refused.reach, refused.granted), (30, 0));
+    let plan = ledger.plan(NOW)["db"].clone();
+    assert!(plan.changes && plan.raises);
+    ledger.intend("db", &plan);
+    assert!(ledger.begin(&workload("a"), to(3), NOW).is_err(), "sent is not persisted");
+    ledger.acknowledge("db");
+    assert_eq!(ledger.begin(&workload("a"), to(8), NOW), Ok(()));
+    assert!(ledger.begin(&workload("a"), to(9), NOW).is_err());
+}
+
+#[test]
+fn what_a_running_workload_reaches_is_its_own_and_asks_for_no_proof() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 1, 8, 8, NOW);
+    let plan = turn(&mut ledger, NOW);
+    assert!(plan.changes && !plan.raises);
+    assert_eq!(granted(&ledger, "a", NOW), 80);
+}
+
+#[test]
+fn nothing_is_given_on_before_it_has_gone_and_lingered() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 10, 10, NOW);
+    turn(&mut ledger, NOW);
+    assert_eq!(granted(&ledger, "a", NOW), 100);
+    // b comes with a floor of 4: a is asked back at once, although its lease is young.
+    see(&mut ledger, "b", 4, 4, 0, at(1));
+    turn(&mut ledger, at(1));
+    let share = ledger.share(&workload("a"), "db", at(1)).unwrap();
+    assert_eq!(share, Share { granted: 60, standing: Standing::Recalled { deadline: at(301) } });
+    turn(&mut ledger, at(2));
+    assert_eq!(granted(&ledger, "b", at(2)), 0, "a's pods still hold all of it");
+    // a walks down: its pods end.
+    for (second, spec, beside) in [(10, 8, 2), (20, 6, 4), (30, 6, 2), (40, 6, 0)] {
+        let sight = Sight { uid: 1, spec, beside, pods: spec + beside };
+        ledger.see(&workload("a"), claim(2, 10, &[("db", 10, 1)]), sight, at(second));
+        turn(&mut ledger, at(second));
+        assert_eq!(granted(&ledger, "b", at(second)), 0, "{second} s");
+    }
+    for (second, expected) in [(45, 20), (50, 20), (51, 40)] {
+        see(&mut ledger, "a", 2, 10, 6, at(second));
+        turn(&mut ledger, at(second));
+        assert_eq!(granted(&ledger, "b", at(second)), expected, "{second} s");
+    }
+    assert_eq!(ledger.share(&workload("a"), "db", at(51)).unwrap().standing, Standing::Held);
+}
+
+#[test]
+fn a_growth_whose_outcome_is_unclear_is_charged_until_it_can_no_longer_land() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 1, 10, 2, NOW);
+    turn(&mut ledger, NOW);
+    ledger.begin(&workload("a"), Sight { uid: 1, spec: 10, beside: 0, pods: 0 }, NOW).unwrap();
+    ledger.end(&workload("a"), Outcome::Unknown(at(10)), at(5));
+    see(&mut ledger, "a", 1, 2, 2, at(6));
+    assert_eq!(ledger.held(&workload("a"), "db", at(6)), 100, "it may land yet");
+    see(&mut ledger, "a", 1, 2, 2, at(11));
+    assert_eq!(ledger.held(&workload("a"), "db", at(11)), 100, "it lingers");
+    see(&mut ledger, "a", 1, 2, 2, at(22));
+    assert_eq!(ledger.held(&workload("a"), "db", at(22)), 20);
+}
+
+#[test]
+fn a_lease_keeps_what_was_lent_from_those_who_only_want_more() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 8, 8, NOW);
+    turn(&mut ledger, NOW);
+    see(&mut ledger, "b", 2, 8, 2, at(10));
+    turn(&mut ledger, at(10));
+    assert_eq!(granted(&ledger, "a", at(10)), 80, "lent a moment ago");
+    see(&mut ledger, "a", 2, 8, 8, at(121));
+    see(&mut ledger, "b", 2, 8, 2, at(121));
+    turn(&mut ledger, at(121));
+    assert_eq!(granted(&ledger, "a", at(121)), 50, "its fair share");
+}
+
+#[test]
+fn nobody_is_asked_back_while_nobody_waits() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 8, 8, NOW);
+    see(&mut ledger, "b", 1, 2, 2, NOW);
+    turn(&mut ledger, NOW);
+    see(&mut ledger, "a", 2, 3, 3, at(1000));
+    let plan = ledger.plan(at(1000))["db"].clone();
+    assert!(!plan.changes, "{plan:?}");
+}
+
+#[test]
+fn a_limit_that_fell_is_shared_anew_at_once() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 5, 5, NOW);
+    see(&mut ledger, "b", 2, 5, 5, NOW);
+    turn(&mut ledger, NOW);
+    ledger.set_limit("db", limit(60), Lending::default());
+    let plan = turn(&mut ledger, at(1));
+    assert_eq!((granted(&ledger, "a", at(1)), granted(&ledger, "b", at(1))), (30, 30));
+    assert_eq!(plan.overcommitted, 40);
+    let suspect = LimitSeen { for_recall: 60, ..limit(10) };
+    ledger.set_limit("db", suspect, Lending::default());
+    turn(&mut ledger, at(2));
+    assert_eq!(granted(&ledger, "a", at(2)), 30, "one reading asks nothing back");
+}
+
+#[test]
+fn what_cannot_be_asked_back_is_counted_as_long_as_it_is_there() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 8, 8, NOW);
+    turn(&mut ledger, NOW);
+    ledger.freeze(&workload("a"));
+    see(&mut ledger, "b", 4, 4, 0, at(1));
+    let plan = turn(&mut ledger, at(1));
+    assert!(plan.infeasible, "the floor of b does not fit beside what a holds");
+    assert_eq!((granted(&ledger, "a", at(1)), granted(&ledger, "b", at(1))), (80, 20));
+}
+
+#[test]
+fn pods_of_a_deleted_workload_are_charged_while_they_may_shut_down() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 8, 8, NOW);
+    turn(&mut ledger, NOW);
+    ledger.vanish(&workload("a"), at(5));
+    assert_eq!(ledger.held(&workload("a"), "db", at(30)), 80);
+    ledger.vanish(&workload("a"), at(36));
+    ledger.vanish(&workload("a"), at(47));
+    assert!(!ledger.knows(&workload("a")));
+    // The same name again, at once: its pods stand beside those of the old one.
+    see(&mut ledger, "a", 2, 8, 3, at(50));
+    ledger.see(
+        &workload("a"),
+        claim(2, 8, &[("db", 10, 1)]),
+        Sight { uid: 2, spec: 3, beside: 0, pods: 0 },
+        at(51),
+    );
+    assert_eq!(ledger.held(&workload("a"), "db", at(51)), 60);
+}
+
+#[test]
+fn a_new_leader_covers_what_runs_and_gives_nothing_more_until_all_has_landed() {
+    let mut ledger = Ledger::default();
+    let grant = Grant { connections: 40, since: NOW, recalled: None };
+    ledger.open("db", [(workload("a"), grant)].into(), Lending::default(), at(10));
+    ledger.set_limit("db", limit(100), Lending::default());
+    see(&mut ledger, "a", 2, 9, 5, NOW);
+    turn(&mut ledger, at(1));
+    assert_eq!(granted(&ledger, "a", at(1)), 50, "what its pods reach already");
+    turn(&mut ledger, at(10));
+    assert_eq!(granted(&ledger, "a", at(10)), 90);
+}
+
+#[test]
+fn an_unclear_answer_uses_the_smaller_and_charges_the_larger_grant() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 1, 5, 5, NOW);
+    turn(&mut ledger, NOW);
+    see(&mut ledger, "a", 1, 9, 5, at(1));
+    let plan = ledger.plan(at(1))["db"].clone();
+    ledger.intend("db", &plan);
+    assert_eq!((granted(&ledger, "a", at(1)), ledger.charge(&workload("a"), "db", at(1))), (50, 90));
+    assert!(!ledger.plan(at(2))["db"].changes, "first the status is read anew");
+    ledger.read("db", plan.grants);
+    assert_eq!(granted(&ledger, "a", at(2)), 90);
+}

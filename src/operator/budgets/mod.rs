@@ -1,0 +1,219 @@
+//! Connection budgets in the operator: the ledger that all policies share, and the arbiter that grants.
+
+mod arbiter;
+mod figures;
+mod status;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub(super) use arbiter::Arbiter;
+
+use super::clock::span;
+use super::report::Acted;
+use crate::api::Enforcement;
+use crate::budget::{Claim, Draw, Ledger, Outcome, Refused, Sight, Standing, Workload};
+use crate::cluster::{TargetKey, Uid};
+use crate::control::{BudgetShare, ConnectionSource, Footprint, Policy, Recall};
+use crate::time::{Span, Time};
+
+/// A write that was given up can land for so long.
+const LANDS: Span = Span::from_seconds(10);
+
+/// The ledger, and what is told of it. One a term: what another leader did in between is read anew.
+pub(super) struct Budgets {
+    /// A moment by the wall clock, and the same by one that never jumps.
+    origin: (Time, Instant),
+    books: Mutex<Books>,
+    /// A claim changed, so that a grant may have to.
+    claimed: Notify,
+}
+
+#[derive(Default)]
+struct Books {
+    ledger: Ledger,
+    /// What is known of each budget besides its ledger.
+    notes: BTreeMap<String, Note>,
+    /// Why no budget at all can be drawn on.
+    closed: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Note {
+    /// Why the budget cannot be drawn on.
+    fault: Option<String>,
+    /// The namespaces that may draw; none if all may.
+    allowed: Option<BTreeSet<String>>,
+    /// One sentence for each workload: what it waits for, who holds what.
+    words: BTreeMap<Workload, String>,
+}
+
+impl Note {
+    fn refuses(&self, budget: &str, namespace: &str) -> Option<String> {
+        if let Some(fault) = &self.fault {
+            return Some(fault.clone());
+        }
+        let allowed = self.allowed.as_ref()?;
+        (!allowed.contains(namespace)).then(|| {
+            format!("namespace {namespace} has none of the labels that allowedNamespaces of ConnectionBudget {budget} asks for")
+        })
+    }
+}
+
+impl Budgets {
+    /// Empty books; none of them is open before the budgets are read.
+    pub(super) fn new(now: Time) -> Self {
+        Self { origin: (now, Instant::now()), books: Mutex::default(), claimed: Notify::new() }
+    }
+
+    /// The time by which the ledger goes: like the wall clock when the term began, and without its jumps.
+    pub(super) fn now(&self) -> Time {
+        let (wall, origin) = self.origin;
+        wall + span(origin.elapsed())
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A workload's shares of the budgets that its policy draws on, in the policy's order.
+    pub(super) fn shares(&self, policy: &Policy, target: &TargetKey) -> Vec<BudgetShare> {
+        let names: Vec<&String> = budgets_of(policy).collect();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let (workload, now) = (workload(target), self.now());
+        let books = self.books();
+        names.into_iter().map(|name| books.share(&workload, name, now)).collect()
+    }
+
+    /// Takes note of what a policy asks for, and of its workload as seen.
+    pub(super) fn see(&self, policy: &Policy, target: &TargetKey, footprint: &Footprint, sight: Sight) {
+        let now = self.now();
+        let workload = workload(target);
+        let mut books = self.books();
+        let claim = claim(policy, footprint);
+        if claim.draws.is_empty() && !books.ledger.knows(&workload) {
+            return;
+        }
+        let changed = books.ledger.claim(&workload) != Some(&claim);
+        books.ledger.see(&workload, claim, sight, now);
+        drop(books);
+        if changed {
+            self.claimed.notify_one();
+        }
+    }
+
+    /// Enters a growth, if every budget carries it.
+    pub(super) fn begin(&self, target: &TargetKey, to: Sight) -> Result<(), Refused> {
+        self.books().ledger.begin(&workload(target), to, self.now())
+    }
+
+    /// What became of the growth that was entered last.
+    pub(super) fn end(&self, target: &TargetKey, outcome: &Acted) {
+        let now = self.now();
+        let outcome = match outcome {
+            Acted::Rescaled { .. } => Outcome::Carried,
+            Acted::Failed(error) if error.kind.may_have_been_carried_out() => Outcome::Unknown(now + LANDS),
+            Acted::Failed(_) | Acted::Nothing => Outcome::Refused,
+        };
+        self.books().ledger.end(&workload(target), outcome, now);
+    }
+}
+
+impl Books {
+    fn share(&self, workload: &Workload, budget: &str, now: Time) -> BudgetShare {
+        let refused =
+            |message: String| BudgetShare { budget: budget.to_owned(), granted: None, recall: None, message };
+        if let Some(closed) = &self.closed {
+            return refused(closed.clone());
+        }
+        let Some((note, share)) =
+            self.notes.get(budget).and_then(|note| Some((note, self.ledger.share(workload, budget, now)?)))
+        else {
+            return refused(format!(
+                "ConnectionBudget {budget} does not exist, or has not been read yet: create it, or correct budgetRef"
+            ));
+        };
+        if let Some(why) = note.refuses(budget, &workload.namespace) {
+            return refused(why);
+        }
+        let recall = match share.standing {
+            Standing::Held | Standing::Short => None,
+            Standing::Recalled { deadline } if now < deadline => Some(Recall::Soft),
+            Standing::Recalled { .. } => Some(Recall::Hard),
+        };
+        let message = note.words.get(workload).cloned().unwrap_or_default();
+        BudgetShare { budget: budget.to_owned(), granted: Some(share.granted), recall, message }
+    }
+}
+
+/// Whether any connection ceiling of the policy is a share of a budget.
+pub(super) fn draws(policy: &Policy) -> bool {
+    budgets_of(policy).next().is_some()
+}
+
+fn budgets_of(policy: &Policy) -> impl Iterator<Item = &String> {
+    policy.connections.iter().filter_map(|connections| match &connections.limit {
+        ConnectionSource::Budget { name, .. } => Some(name),
+        ConnectionSource::Inline { .. } => None,
+    })
+}
+
+fn claim(policy: &Policy, footprint: &Footprint) -> Claim {
+    let mut guaranteed = 1;
+    let mut draws: Vec<Draw> = policy
+        .connections
+        .iter()
+        .filter_map(|connections| match &connections.limit {
+            ConnectionSource::Budget { name, weight, guaranteed: replicas } => {
+                guaranteed = guaranteed.max(*replicas);
+                Some(Draw {
+                    budget: name.clone(),
+                    per_pod: connections.per_pod,
+                    overlap: connections.overlap,
+                    weight: *weight,
+                    enforced: connections.enforcement != Enforcement::Observe,
+                })
+            }
+            ConnectionSource::Inline { .. } => None,
+        })
+        .collect();
+    draws.sort_by(|left, right| left.budget.cmp(&right.budget));
+    let fixed = if footprint.movable { "" } else { "its policy does not set the count now" };
+    Claim {
+        shape: footprint.shape,
+        guaranteed,
+        wanted: footprint.wanted,
+        movable: footprint.movable,
+        fixed,
+        draws,
+    }
+}
+
+/// A workload as seen, with what counts beside its replicas.
+pub(super) fn sight(uid: Uid, spec: u32, beside: u32, pods: usize) -> Sight {
+    Sight { uid: uid.0, spec, beside, pods: crate::number::count_of(pods) }
+}
+
+pub(super) fn workload(target: &TargetKey) -> Workload {
+    Workload {
+        namespace: target.namespace.clone(),
+        group: target.group.clone(),
+        kind: target.kind.clone(),
+        name: target.name.clone(),
+    }
+}
+
+pub(super) fn target(workload: &Workload) -> TargetKey {
+    TargetKey {
+        group: workload.group.clone(),
+        kind: workload.kind.clone(),
+        namespace: workload.namespace.clone(),
+        name: workload.name.clone(),
+    }
+}
