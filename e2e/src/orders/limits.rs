@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 
 use super::OrdersError;
 use super::services::{MIN_REPLICAS, SERVICES, Service};
+use super::side::ORDERS;
 use crate::real::postgres::PostgresOptions;
 
 /// What PostgreSQL gives unless told otherwise.
 pub const DATABASE: PostgresOptions =
     PostgresOptions { max_connections: 100, superuser_reserved_connections: 3 };
-/// What others use at most: the exporter, the test bed, and one to spare for each that connects anew.
-const OTHERS: u32 = 4;
+/// Held back: what only a superuser gets, the exporter's own connection, which it does not count, and two to spare for
+/// others that connect anew.
+const RESERVED: u32 = DATABASE.superuser_reserved_connections + 3;
+/// What others use besides: the test bed, which counts who is connected.
+const OTHERS: u32 = 1;
 /// The budget's name, and the ceiling's.
 const NAME: &str = "orders-db";
 const GROUP: &str = "plimsoll.dev";
@@ -45,7 +49,7 @@ impl Limit {
 
     /// `max_connections` of a database that gives so much.
     fn max_connections(self) -> u32 {
-        self.connections() + DATABASE.superuser_reserved_connections + OTHERS
+        self.connections() + RESERVED + OTHERS
     }
 }
 
@@ -90,14 +94,7 @@ impl Declaration {
     /// Creates the policies, and the budget if there is one.
     pub async fn create(self, admin: &Client, namespace: &str) -> Result<(), OrdersError> {
         if self == Self::Budget {
-            let budget = json!({
-                "apiVersion": format!("{GROUP}/{VERSION}"), "kind": BUDGET, "metadata": {"name": NAME},
-                "spec": {
-                    "limit": {"maxConnections": Limit::Full.max_connections()},
-                    "reserved": DATABASE.superuser_reserved_connections, "others": OTHERS,
-                },
-            });
-            create(Api::all_with(admin.clone(), &resource(BUDGET)), budget).await?;
+            create(Api::all_with(admin.clone(), &resource(BUDGET)), budget(namespace)).await?;
         }
         for service in SERVICES {
             let mut policy = service.policy();
@@ -131,6 +128,29 @@ impl Declaration {
         }
         Ok(())
     }
+}
+
+/// The budget, with what PostgreSQL's own exporter tells of it.
+fn budget(namespace: &str) -> Value {
+    let all = format!("job=\"{}\"", database_job(namespace));
+    let others = format!("sum(pg_stat_activity_count{{{all},datname!=\"{ORDERS}\"}})");
+    let in_use = format!("sum(pg_stat_activity_count{{{all}}})");
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": BUDGET, "metadata": {"name": NAME},
+        "spec": {
+            "limit": {"maxConnections": Limit::Full.max_connections()},
+            "reserved": RESERVED,
+            "others": {"prometheus": {"query": others}},
+            "inUse": {"prometheus": {"query": in_use}},
+            // Days are short here.
+            "lending": {"leaseSeconds": 10, "recallDeadlineSeconds": 6, "lingerSeconds": 1},
+        },
+    })
+}
+
+/// The job under which a side's database is scraped.
+pub fn database_job(namespace: &str) -> String {
+    format!("{namespace}-db")
 }
 
 fn resource(kind: &str) -> ApiResource {

@@ -157,8 +157,8 @@ impl Bed {
         let prometheus = PrometheusOptions {
             targets: vec![
                 Target::new("services", exporter.address()),
-                baseline.target("hpa-db"),
-                plimsoll.target("plimsoll-db"),
+                baseline.target(BASELINE),
+                plimsoll.target(PLIMSOLL),
             ],
             scrape_interval: Duration::from_secs(timetable::SCRAPE_SECONDS.into()),
             ..PrometheusOptions::default()

@@ -14,13 +14,14 @@ use tokio_postgres::Client as Database;
 
 use super::OrdersError;
 use super::fleet::SERVICE_LABEL;
-use super::limits::{DATABASE, Limit};
+use super::limits::{DATABASE, Limit, database_job};
 use super::services::{MIN_REPLICAS, SERVICES};
 use crate::real::postgres::SUPERUSER;
 use crate::real::{DEADLINE, Postgres, PostgresExporter, Target};
 
-/// The database of the services, and the role that they all are.
-const ORDERS: &str = "orders";
+/// The database of the services.
+pub const ORDERS: &str = "orders";
+/// The role that they all are.
 const ROLE: &str = "shop";
 /// A rollout is a new annotation, as `kubectl rollout restart` makes it.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
@@ -70,8 +71,8 @@ impl Base {
     }
 
     /// What Prometheus scrapes.
-    pub fn target(&self, job: &str) -> Target {
-        Target::new(job, self.exporter.address())
+    pub fn target(&self, namespace: &str) -> Target {
+        Target::new(&database_job(namespace), self.exporter.address())
     }
 
     /// Creates the services in a namespace that is there.
