@@ -136,7 +136,7 @@ impl Index {
 
     /// A workload as it was just read, with pods that were just read and that its selector selects. Pods of other
     /// owners are left out; those of a ReplicaSet not heard of yet count, since it may be the workload's newest.
-    pub(super) fn found(&self, record: &WorkloadRecord, pods: Vec<PodRecord>, departures_told: u64) -> Found {
+    pub(super) fn found(&self, record: &WorkloadRecord, pods: &[PodRecord], departures_told: u64) -> Found {
         let state = self.state();
         let ours = |pod: &&PodRecord| {
             pod.owner.is_some_and(|owner| match state.replica_sets.get(&owner) {

@@ -274,14 +274,14 @@ fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_co
     index.put_replica_set(Uid::of("rs-other"), "shop", Uid::of("other"));
     let record = index.trim_workload(&web(), |before| before.cloned()).unwrap();
     let job = PodRecord { in_replica_set: false, ..pod_record("of-a-job", "job", &json!({})) };
-    let pods = vec![
+    let pods = [
         pod_record("a", "rs-web", &json!({})),
         pod_record("b", "rs-unheard-of", &json!({})),
         pod_record("c", "rs-other", &json!({})),
         terminating("d", "rs-web"),
         job,
     ];
-    let found = index.found(&record, pods, 0);
+    let found = index.found(&record, &pods, 0);
     let mut ids: Vec<_> = found.workload.pods.iter().map(|pod| pod.id).collect();
     let mut expected: Vec<_> = ["a", "b", "d"].map(|uid| Uid::of(uid).pod()).into();
     ids.sort_unstable();
