@@ -101,6 +101,7 @@ impl Autoscaler {
             }),
             overrides: Overrides::default(),
             rivals: Vec::new(),
+            shares: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);
         let (decision, memory) = decide(&self.policy, &observation, memory, self.clock.now());

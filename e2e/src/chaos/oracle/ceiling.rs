@@ -74,7 +74,8 @@ pub fn enforced(spec: &ScalingPolicySpec) -> impl Iterator<Item = &ConnectionCei
 /// Pods that a ceiling's connections carry.
 pub fn carried(ceiling: &ConnectionCeiling) -> u32 {
     let limit = &ceiling.inline;
-    let left = limit.max_connections.saturating_sub(limit.reserved).saturating_sub(limit.others);
+    let left = limit
+        .map_or(0, |limit| limit.max_connections.saturating_sub(limit.reserved).saturating_sub(limit.others));
     left.checked_div(ceiling.per_pod).unwrap_or(0)
 }
 
