@@ -120,7 +120,11 @@ pub async fn run(options: &Options) -> Result<Outcome, OrdersError> {
     }
     let successor = bed.operators.leader().await.unwrap_or_else(|| "none".to_owned());
     println!("{:5.1} s  the end; {successor} leads", timetable.duration().as_secs_f64());
-    Ok(Outcome::new(timetable.duration(), options.declaration, sides, happened))
+    let outcome = Outcome::new(timetable.duration(), options.declaration, sides, happened);
+    if !outcome.faults().is_empty() {
+        println!("The operator said last:\n{}", bed.operators.log_tail());
+    }
+    Ok(outcome)
 }
 
 struct Stopping(JoinHandle<()>);
@@ -184,7 +188,7 @@ impl Bed {
         let known = SERVICES.last().map(services::Service::query).unwrap_or_default();
         prometheus.wait_for(&known, |values| !values.is_empty()).await.map_err(OrdersError::other)?;
         let record = options.record.as_deref();
-        let operators = Operators::start(&options.operator, &cluster, &prometheus, PLIMSOLL, record).await?;
+        let operators = Operators::start(&options.operator, &cluster, &prometheus, record).await?;
         let [hpa, _] = &sides;
         let baseline = Baseline::start(hpa, &prometheus)?;
         println!(

@@ -27,12 +27,11 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Starts both for one namespace, and waits until one leads.
+    /// Starts both, for all namespaces, and waits until one leads.
     pub async fn start(
         program: &Path,
         cluster: &Cluster,
         prometheus: &Prometheus,
-        namespace: &str,
         recordings: Option<&Path>,
     ) -> Result<Self, OrdersError> {
         let admin = cluster.client().await.map_err(OrdersError::other)?;
@@ -46,7 +45,6 @@ impl Operators {
                 format!("--kubeconfig={}", kubeconfig.display()),
                 format!("--prometheus-url={}", prometheus.url()),
                 format!("--lease-namespace={OWN_NAMESPACE}"),
-                format!("--namespace={namespace}"),
                 "--listen=127.0.0.1:0".to_owned(),
             ];
             let arguments: Vec<String> = arguments.into_iter().chain(record).collect();
@@ -55,13 +53,13 @@ impl Operators {
         }
         let leases = Api::namespaced(admin, OWN_NAMESPACE);
         let operators = Self { processes, leases, _sandbox: sandbox };
-        operators.wait_for_leader(|_| true).await?;
+        operators.wait_for_leader().await?;
         Ok(operators)
     }
 
     /// Kills the one that leads, and returns its name.
     pub async fn kill_leader(&mut self) -> Result<String, OrdersError> {
-        let leader = self.wait_for_leader(|_| true).await?;
+        let leader = self.wait_for_leader().await?;
         let process = self.processes.iter_mut().find(|(name, _)| *name == leader);
         let (_, process) = process.ok_or_else(|| OrdersError::other("the leader is none of ours"))?;
         // Dropped is killed.
@@ -82,10 +80,10 @@ impl Operators {
         running.next().map(ServerProcess::log_tail).unwrap_or_default()
     }
 
-    async fn wait_for_leader(&self, wanted: impl Fn(&str) -> bool) -> Result<String, OrdersError> {
+    async fn wait_for_leader(&self) -> Result<String, OrdersError> {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            if let Some(leader) = self.leader().await.filter(|leader| wanted(leader)) {
+            if let Some(leader) = self.leader().await {
                 return Ok(leader);
             }
             if Instant::now() > deadline {

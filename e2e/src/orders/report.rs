@@ -9,12 +9,15 @@ use serde::Serialize;
 use super::limits::{DATABASE, Declaration, Limit};
 use super::sample::Sample;
 use super::services::{SERVICES, Service};
-use super::tally::{Figures, Tally};
+use super::tally::{Figures, Tally, percent};
 use super::timetable::Event;
 use super::{BASELINE, PLIMSOLL};
 
 /// The least share of attempts that the baseline must be refused: with less, the course would prove nothing.
 pub const LEAST_REFUSED_PERCENT: f64 = 1.0;
+
+/// The least that Plimsoll's side must have made of what the baseline's made: who opens nothing is refused nothing.
+pub const LEAST_DONE_PERCENT: f64 = 95.0;
 
 /// What a run came to.
 #[derive(Clone, Debug, Serialize)]
@@ -136,6 +139,14 @@ impl Outcome {
             }
             None => faults.push("Plimsoll's side is missing".to_owned()),
         }
+        if let (Some(side), Some(baseline)) = (self.side(PLIMSOLL), self.side(BASELINE)) {
+            let share = percent(side.all.done, baseline.all.done);
+            if share < LEAST_DONE_PERCENT {
+                faults.push(format!(
+                    "Plimsoll's side made {share:.1} % of the queries that the baseline's made"
+                ));
+            }
+        }
         match self.side(BASELINE) {
             Some(side) if side.all.refused_percent >= LEAST_REFUSED_PERCENT => {}
             Some(side) => faults.push(format!(
@@ -225,7 +236,8 @@ mod tests {
 
     fn outcome(baseline: (u64, u64), plimsoll: (u64, u64)) -> Outcome {
         let side = |name, (attempts, refused)| {
-            let tally = Tally { attempts, refused, asked: 1, done: 1, ..Tally::default() };
+            let done = u64::from(attempts > 0);
+            let tally = Tally { attempts, refused, asked: 1, done, ..Tally::default() };
             SideOutcome::new(name, vec![("checkout".to_owned(), tally)], Vec::new())
         };
         let sides = vec![side(BASELINE, baseline), side(PLIMSOLL, plimsoll)];
@@ -237,7 +249,11 @@ mod tests {
         assert!(outcome((100, 1), (80, 0)).faults().is_empty());
         assert_eq!(outcome((100, 1), (80, 1)).faults(), ["Plimsoll was refused 1 connections"]);
         assert_eq!(outcome((101, 1), (80, 0)).faults().len(), 1, "less than one percent");
-        assert_eq!(outcome((100, 1), (0, 0)).faults(), ["nothing happened on Plimsoll's side"]);
+        let idle = [
+            "nothing happened on Plimsoll's side",
+            "Plimsoll's side made 0.0 % of the queries that the baseline's made",
+        ];
+        assert_eq!(outcome((100, 1), (0, 0)).faults(), idle);
     }
 
     fn sample(seconds: f64, checkout: u32) -> Sample {

@@ -60,7 +60,8 @@ impl Tally {
     }
 }
 
-fn percent(part: u64, all: u64) -> f64 {
+/// A part in percent of all; 0 of nothing.
+pub fn percent(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { real(part) * 100.0 / real(all) }
 }
 

@@ -48,30 +48,30 @@ pub struct Timetable {
 /// Moments as shares of the duration, and what each service's load is worth in replicas.
 const LOAD: [(f64, [f64; 3]); 9] = [
     (0.00, [2.0, 2.0, 2.0]),
-    (0.08, [2.0, 2.0, 2.0]),
-    (0.20, [6.0, 6.0, 5.0]),
-    (0.50, [6.0, 6.0, 5.0]),
-    (0.60, [11.8, 11.8, 9.8]),
-    (0.90, [11.8, 11.8, 9.8]),
-    (0.94, [4.0, 3.0, 3.0]),
+    (0.06, [2.0, 2.0, 2.0]),
+    (0.16, [6.0, 6.0, 5.0]),
+    (0.46, [6.0, 6.0, 5.0]),
+    (0.55, [11.8, 11.8, 9.8]),
+    (0.91, [11.8, 11.8, 9.8]),
+    (0.95, [4.0, 3.0, 3.0]),
     (0.97, [2.0, 2.0, 2.0]),
     (1.00, [2.0, 2.0, 2.0]),
 ];
 
 const EVENTS: [(f64, Event); 6] = [
-    (0.29, Event::Rollout),
-    (0.35, Event::LeaderKilled),
-    (0.47, Event::PodCrashes("checkout")),
-    (0.54, Event::PodDeleted("orders")),
-    (0.73, Event::LimitDeclared),
+    (0.24, Event::Rollout),
+    (0.29, Event::LeaderKilled),
+    (0.42, Event::PodCrashes("checkout")),
+    (0.50, Event::PodDeleted("orders")),
+    (0.71, Event::LimitDeclared),
     (0.89, Event::LimitEnforced),
 ];
 
 /// What only a long course has time for: the same again, at the limit.
 const MORE_EVENTS: [(f64, Event); 4] = [
-    (0.62, Event::Rollout),
-    (0.67, Event::PodCrashes("orders")),
-    (0.69, Event::PodDeleted("checkout")),
+    (0.60, Event::Rollout),
+    (0.65, Event::PodCrashes("orders")),
+    (0.67, Event::PodDeleted("checkout")),
     (0.80, Event::Rollout),
 ];
 
@@ -80,7 +80,7 @@ const LONG: Duration = Duration::from_secs(180);
 
 impl Timetable {
     /// As long as everything needs that happens once.
-    pub const SHORT: Duration = Duration::from_secs(75);
+    pub const SHORT: Duration = Duration::from_secs(80);
 
     /// A course of this duration, or of the shortest if it is shorter.
     pub fn new(duration: Duration) -> Self {
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn load_grows_in_lines_and_events_come_in_order() {
         let timetable = Timetable::new(Duration::from_secs(100));
-        let load = timetable.load(Duration::from_secs(14));
+        let load = timetable.load(Duration::from_secs(11));
         assert!((load[0] - 4.0).abs() < 1e-9 && (load[2] - 3.5).abs() < 1e-9, "{load:?}");
         assert_eq!(timetable.load(Duration::from_secs(1000)), [2.0; 3]);
         for seconds in [1, 100, 300] {
