@@ -13,11 +13,10 @@ use crate::real::postgres::PostgresOptions;
 /// What PostgreSQL gives unless told otherwise.
 pub const DATABASE: PostgresOptions =
     PostgresOptions { max_connections: 100, superuser_reserved_connections: 3 };
-/// Held back: what only a superuser gets, the exporter's own connection, which it does not count, and two to spare for
-/// others that connect anew.
-const RESERVED: u32 = DATABASE.superuser_reserved_connections + 3;
-/// What others use besides: the test bed, which counts who is connected.
-const OTHERS: u32 = 1;
+/// Held back: what only a superuser gets, and one to spare for others that connect anew.
+const RESERVED: u32 = DATABASE.superuser_reserved_connections + 1;
+/// What others use besides: the exporter two, and the test bed one, which counts who is connected.
+const OTHERS: u32 = 3;
 /// The budget's name, and the ceiling's.
 const NAME: &str = "orders-db";
 const GROUP: &str = "plimsoll.dev";
@@ -132,16 +131,14 @@ impl Declaration {
 
 /// The budget, with what PostgreSQL's own exporter tells of it.
 fn budget(namespace: &str) -> Value {
-    let all = format!("job=\"{}\"", database_job(namespace));
-    let others = format!("sum(pg_stat_activity_count{{{all},datname!=\"{ORDERS}\"}})");
-    let in_use = format!("sum(pg_stat_activity_count{{{all}}})");
+    let job = database_job(namespace);
+    let others = format!("sum(pg_stat_activity_count{{job=\"{job}\",datname!=\"{ORDERS}\"}})");
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": BUDGET, "metadata": {"name": NAME},
         "spec": {
             "limit": {"maxConnections": Limit::Full.max_connections()},
             "reserved": RESERVED,
             "others": {"prometheus": {"query": others}},
-            "inUse": {"prometheus": {"query": in_use}},
             // Days are short here.
             "lending": {"leaseSeconds": 10, "recallDeadlineSeconds": 6, "lingerSeconds": 1},
         },
