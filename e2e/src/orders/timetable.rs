@@ -127,7 +127,8 @@ mod tests {
         let timetable = Timetable::new(Duration::from_secs(100));
         let load = timetable.load(Duration::from_secs(11));
         assert!((load[0] - 4.0).abs() < 1e-9 && (load[2] - 3.5).abs() < 1e-9, "{load:?}");
-        assert_eq!(timetable.load(Duration::from_secs(1000)), [2.0; 3]);
+        let after = timetable.load(Duration::from_secs(1000));
+        assert!(after.iter().all(|load| (load - 2.0).abs() < 1e-9), "{after:?}");
         for seconds in [1, 100, 300] {
             let timetable = Timetable::new(Duration::from_secs(seconds));
             let events = timetable.events();
