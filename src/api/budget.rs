@@ -237,6 +237,9 @@ pub struct HolderStatus {
     pub name: String,
     /// Connections that its pods may reach, a rollout at any moment included.
     pub granted: u32,
+    /// The most connections that one of its pods opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_pod: Option<u32>,
     /// Connections that its pods could reach when this was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reachable: Option<u32>,

@@ -63,6 +63,8 @@ pub enum Outcome {
 pub struct Share {
     /// Connections that growth may reach.
     pub granted: u32,
+    /// By how much more is charged than the budget gives; nothing grows before that is gone.
+    pub excess: u32,
     /// How the workload stands.
     pub standing: Standing,
 }
@@ -76,6 +78,8 @@ pub struct Refused {
     pub reach: u32,
     /// What is granted.
     pub granted: u32,
+    /// By how much more is charged than the budget gives.
+    pub excess: u32,
 }
 
 impl Entry {
@@ -222,6 +226,13 @@ impl Ledger {
         self.parties(budget).into_iter().cloned().collect()
     }
 
+    /// Other workloads that draw on a budget that this one draws on.
+    pub fn companions(&self, workload: &Workload) -> BTreeSet<Workload> {
+        let Some(claim) = self.claim(workload) else { return BTreeSet::new() };
+        let parties = claim.draws.iter().flat_map(|draw| self.parties(&draw.budget));
+        parties.filter(|party| *party != workload).cloned().collect()
+    }
+
     /// The budgets whose books are open.
     pub fn budgets(&self) -> Vec<String> {
         self.accounts.keys().cloned().collect()
@@ -248,7 +259,7 @@ impl Ledger {
             None if self.held(workload, budget, now) <= granted => Standing::Held,
             None => Standing::Short,
         };
-        Some(Share { granted, standing })
+        Some(Share { granted, excess: self.excess(budget, now), standing })
     }
 
     /// Enters a growth to what is seen in `to`, if every budget carries it; it counts from now on (rule 4).
@@ -258,8 +269,9 @@ impl Ledger {
         for draw in claim.draws.iter().filter(|draw| draw.enforced) {
             let reach = claim.reach_of(draw, to);
             let granted = self.accounts.get(&draw.budget).map_or(0, |account| account.usable(workload));
-            if reach > granted {
-                return Err(Refused { budget: draw.budget.clone(), reach, granted });
+            let excess = self.excess(&draw.budget, now);
+            if reach > granted || excess > 0 {
+                return Err(Refused { budget: draw.budget.clone(), reach, granted, excess });
             }
         }
         if let Some(entry) = self.entries.get_mut(workload) {
@@ -339,7 +351,16 @@ impl Ledger {
         granted.max(self.held(workload, budget, now))
     }
 
-    /// The same without what is only on its way out: what stays if nothing else happens.
+    /// By how much the charges exceed what the budget gives. Even under a grant nothing grows then: the limit may have
+    /// fallen, or pods that nobody reckoned with still end (rule 4).
+    pub fn excess(&self, budget: &str, now: Time) -> u32 {
+        let Some(account) = self.accounts.get(budget) else { return 0 };
+        let parties = self.parties(budget).into_iter();
+        let charged: u32 = parties.map(|party| self.charge(party, budget, now)).fold(0, u32::saturating_add);
+        charged.saturating_sub(account.limit.for_growth)
+    }
+
+    /// The charge without what is only on its way out: what stays if nothing else happens.
     pub(super) fn steady(&self, workload: &Workload, budget: &str) -> u32 {
         let granted = self.accounts.get(budget).map_or(0, |account| account.granted(workload));
         let reach = self.entries.get(workload).and_then(|entry| {

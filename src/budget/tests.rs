@@ -156,7 +156,7 @@ fn nothing_is_given_on_before_it_has_gone_and_lingered() {
     see(&mut ledger, "b", 4, 4, 0, at(1));
     turn(&mut ledger, at(1));
     let share = ledger.share(&workload("a"), "db", at(1)).unwrap();
-    assert_eq!(share, Share { granted: 60, standing: Standing::Recalled { deadline: at(301) } });
+    assert_eq!(share, Share { granted: 60, excess: 0, standing: Standing::Recalled { deadline: at(301) } });
     turn(&mut ledger, at(2));
     assert_eq!(granted(&ledger, "b", at(2)), 0, "a's pods still hold all of it");
     // a walks down: its pods end.

@@ -1,12 +1,15 @@
 //! How many replicas a database's connections carry, a rollout at any moment included.
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::RolloutOverlap;
-use crate::control::{CountOrPercent, UpdateStrategy};
+use crate::control::{CountOrPercent, Pod, UpdateStrategy};
 use crate::number::{count_of, percent_rounded_down, percent_rounded_up, saturate};
 use crate::time::Span;
 
 /// What a workload's own shape adds to its replicas in a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RolloutShape {
     /// How pods are replaced.
     pub update: UpdateStrategy,
@@ -116,15 +119,20 @@ pub fn fitting_pool(connections: u32, overlap: RolloutOverlap, shape: &RolloutSh
     connections.checked_div(shape.reachable(replicas, overlap, Assume::Worst)).unwrap_or(0)
 }
 
-/// Pods beyond the count and its surge: they hold connections, and no rollout arithmetic knows of them.
-pub fn pods_beside(alive: usize, terminating: u32, spec_replicas: u32, shape: &RolloutShape) -> u32 {
+/// Pods beyond the count and its surge: they hold connections, and no rollout arithmetic knows of them. Pods that end are
+/// among them, whatever made them end.
+pub fn pods_beside(pods: &[Pod], spec_replicas: u32, shape: &RolloutShape) -> u32 {
+    let terminating = count_of(pods.iter().filter(|pod| pod.terminating_since.is_some()).count());
+    let alive = count_of(pods.len()).saturating_sub(terminating);
     let expected = spec_replicas.saturating_add(shape.surge(spec_replicas));
-    count_of(alive).saturating_sub(expected).saturating_add(terminating)
+    alive.saturating_sub(expected).saturating_add(terminating)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::PodId;
+    use crate::time::Time;
 
     fn rolling(max_surge: CountOrPercent, max_unavailable: CountOrPercent) -> RolloutShape {
         RolloutShape {
@@ -213,5 +221,20 @@ mod tests {
         let shape = RolloutShape { update: UpdateStrategy::Replace, ..rolling(QUARTER, QUARTER) };
         assert_eq!(fitting_pool(485, RolloutOverlap::Pods(0), &shape, 40), 12);
         assert_eq!(fitting_pool(485, RolloutOverlap::Pods(0), &shape, 0), 0);
+    }
+
+    #[test]
+    fn pods_that_end_count_once_beside_those_that_stay() {
+        let pod = |id: u64, ends: bool| Pod {
+            id: PodId(id),
+            created: Time::default(),
+            ready_since: None,
+            terminating_since: ends.then_some(Time::default()),
+        };
+        let pods = [pod(1, false), pod(2, false), pod(3, false), pod(4, true), pod(5, true)];
+        let replace = RolloutShape { update: UpdateStrategy::Replace, ..rolling(QUARTER, QUARTER) };
+        assert_eq!(pods_beside(&pods, 3, &replace), 2);
+        assert_eq!(pods_beside(&pods, 2, &replace), 3, "one more than asked for");
+        assert_eq!(pods_beside(&pods, 3, &rolling(QUARTER, QUARTER)), 2);
     }
 }

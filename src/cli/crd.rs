@@ -58,9 +58,14 @@ mod tests {
 
     #[test]
     fn the_printed_definition_is_one_that_kubernetes_reads() {
-        for name in [None, Some("ScalingPolicy"), Some("scalingpolicies.plimsoll.dev")] {
+        for (name, expected) in [
+            (Some("ScalingPolicy"), "scalingpolicies.plimsoll.dev"),
+            (Some("scalingpolicies.plimsoll.dev"), "scalingpolicies.plimsoll.dev"),
+            (Some("ConnectionBudget"), "connectionbudgets.plimsoll.dev"),
+        ] {
             let definition: CustomResourceDefinition = serde_saphyr::from_str(&text(name).unwrap()).unwrap();
-            assert_eq!(definition.metadata.name.as_deref(), Some("scalingpolicies.plimsoll.dev"));
+            assert_eq!(definition.metadata.name.as_deref(), Some(expected));
+            assert!(text(None).unwrap().contains(&text(name).unwrap()), "all are printed");
             assert!(definition.spec.versions.iter().all(|version| {
                 version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some())
             }));

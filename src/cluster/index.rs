@@ -119,6 +119,18 @@ impl Index {
         state.policies_of.get(target).into_iter().flatten().map(|(_, key)| key.clone()).collect()
     }
 
+    /// The workloads of every policy that draws on a budget.
+    pub fn drawing_on(&self, budget: &str) -> BTreeSet<TargetKey> {
+        let state = self.state();
+        let draws = |record: &&Arc<PolicyRecord>| {
+            let ceilings = record.spec.iter().flat_map(|spec| &spec.ceilings);
+            let mut connections = ceilings.flat_map(|ceilings| &ceilings.connections);
+            connections.any(|ceiling| ceiling.budget_ref.as_ref().is_some_and(|named| named.name == budget))
+        };
+        let records = state.policies.values().map(|entry| &entry.record);
+        records.filter(draws).filter_map(|record| record.target.clone()).collect()
+    }
+
     /// Has a policy evaluated at once.
     pub fn wake(&self, policy: PolicyKey) {
         self.announce(policy);

@@ -171,7 +171,7 @@ fn weigh(
     let shape = rollout_shape(workload, memory);
     let footprint = Footprint {
         shape,
-        beside: pods_beside(workload.pods.len(), counts.terminating, spec, &shape),
+        beside: pods_beside(&workload.pods, spec, &shape),
         wanted: outcome.need.unwrap_or(spec).max(outcome.replicas).min(limits.beside_budgets),
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
@@ -274,7 +274,7 @@ fn rollout(workload: &Workload, memory: &mut Memory, now: Time) -> Rollout {
 /// The most pods that can hold connections at one moment.
 fn reachable(policy: &Policy, workload: &Workload, counts: &Counts, memory: &Memory) -> u32 {
     let shape = rollout_shape(workload, memory);
-    let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);
+    let beside = pods_beside(&workload.pods, workload.spec_replicas, &shape);
     let overlap = policy.connections.first().map(|connections| connections.overlap).unwrap_or_default();
     shape.reachable(workload.spec_replicas, overlap, Assume::Worst).saturating_add(beside)
 }

@@ -56,12 +56,13 @@ pub struct Decision {
     /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
     pub wants_age: bool,
     /// What budgets must know of it; none while the workload cannot be seen.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footprint: Option<Footprint>,
 }
 
 /// What a workload takes of budgets now, and would take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Footprint {
     /// How it replaces its pods, as far as is measured.
     pub shape: RolloutShape,

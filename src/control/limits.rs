@@ -70,7 +70,7 @@ pub(super) fn limits(
         beside_budgets: policy.max,
     };
     let shape = rollout_shape(workload, memory);
-    let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);
+    let beside = pods_beside(&workload.pods, workload.spec_replicas, &shape);
     let mut shares = shares.iter();
     for connections in &policy.connections {
         let ground = Ground { connections, shape: &shape, beside, most: policy.max };
@@ -145,7 +145,15 @@ impl Ground<'_> {
             (Enforcement::Enforce, Some(Recall::Hard)) => Enforcement::Hard,
             (declared, _) => declared,
         };
-        self.report(share.recall.map(|_| replicas), pods, enforcement, message)
+        let report = self.report(share.recall.map(|_| replicas), pods, enforcement, message);
+        if share.excess == 0 {
+            return report;
+        }
+        let message = format!(
+            "{}; {} connections more are held than budget {budget} gives: nothing grows before they are gone",
+            report.message, share.excess
+        );
+        CeilingReport { growth_limit: report.growth_limit.map(|limit| limit.min(spec)), message, ..report }
     }
 
     fn report(

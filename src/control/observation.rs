@@ -86,6 +86,9 @@ pub struct BudgetShare {
     pub budget: String,
     /// Connections that growth may reach; none while the budget cannot be drawn on.
     pub granted: Option<u32>,
+    /// By how much more is held of the budget than it gives; nothing grows before that is gone.
+    #[serde(default)]
+    pub excess: u32,
     /// What the workload holds beyond that is asked back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<Recall>,

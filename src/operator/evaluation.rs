@@ -227,7 +227,7 @@ impl PolicyTask {
         {
             let pods = decision.counts.map_or(0, |counts| counts.serving);
             let to = Sight { pods, ..sight(uid, to, footprint.beside, 0) };
-            if let Err(refused) = self.context.budgets.begin(workload, to) {
+            if let Err(refused) = self.context.budgets.begin(&self.context.index, workload, to) {
                 return Acted::Failed(ApiError {
                     kind: ApiErrorKind::Conflict,
                     message: format!(

@@ -4,10 +4,12 @@
 mod operator;
 mod requests;
 mod role;
+mod simulated;
 mod stage;
 
 pub use operator::{Operator, OperatorOptions};
 pub use role::{Right, operator_rights};
+pub use simulated::{NAMESPACE, SimulatedBed, ToldSignals};
 pub use stage::{POLICY, Stage, WORKLOAD, Workload, condition};
 
 use std::fmt;

@@ -8,17 +8,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::task::Context;
 use super::figures::{Figures, Found};
-use super::status::{grants, invalid, status};
-use super::{Note, sight, target, words};
+use super::status::{grants, holder_of, invalid, status};
+use super::{NONE_TOLD, Note, claim, orphan_claim, see_found, sight_of, target, words, workload};
 use crate::api::{ConnectionBudgetSpec, ConnectionBudgetStatus};
-use crate::budget::{Lending, LimitSeen, Plan, Workload};
-use crate::ceiling::connections::pods_beside;
+use crate::budget::{Claim, Lending, LimitSeen, Plan, Sight, Workload};
+use crate::ceiling::connections::RolloutShape;
 use crate::cluster::{
     ApiErrorKind, BudgetRecord, Found as Seen, TargetKey, list_budgets, selected_namespaces,
     write_budget_status,
 };
-use crate::control::Target;
-use crate::number::count_of;
+use crate::control::{Footprint, Policy, Target};
 use crate::time::{Span, Time};
 
 /// Time between two looks at the budgets: an edit is in force after so long at most.
@@ -33,8 +32,6 @@ const FIGURES: Span = Span::from_seconds(15);
 const MOMENT: Duration = Duration::from_millis(50);
 /// Numbers that only drift are written once in so long.
 const DRIFT: Span = Span::from_seconds(60);
-/// Departures are told to policies only.
-const NONE_TOLD: u64 = u64::MAX;
 
 /// Grants connections. Lives for one term.
 pub(in crate::operator) struct Arbiter {
@@ -108,18 +105,18 @@ impl Arbiter {
                 books.notes.remove(name);
             }
             for record in &records {
-                let held = grants(&record.status);
-                if books.ledger.is_open(&record.name) {
-                    books.ledger.read(&record.name, held);
-                } else {
-                    books.ledger.open(&record.name, held, Lending::default(), self.began + SETTLE);
-                }
+                // Of a book that is not open yet nothing is taken note of.
+                books.ledger.read(&record.name, grants(&record.status));
             }
         }
         for name in gone {
             self.known.remove(&name);
         }
         for record in records {
+            let open = self.context.budgets.books().ledger.is_open(&record.name);
+            if !open && !self.open(&record).await {
+                continue;
+            }
             if let Some(known) = self.known.get_mut(&record.name) {
                 if known.record.generation != record.generation {
                     known.asked = None;
@@ -132,6 +129,78 @@ impl Arbiter {
                 self.known.insert(name, known);
             }
         }
+    }
+
+    /// Opens a budget's book with what was granted before. Whoever takes over looks at every holder by the API server
+    /// itself first: what was asked back may not have gone yet. Tells whether that was possible.
+    async fn open(&self, record: &BudgetRecord) -> bool {
+        let mut seen = Vec::new();
+        let mut everybody: BTreeMap<Workload, Option<u32>> =
+            record.status.holders.iter().map(|holder| (holder_of(holder), holder.per_pod)).collect();
+        for target in self.context.index.drawing_on(&record.name) {
+            everybody.entry(workload(&target)).or_default();
+        }
+        for (workload, per_pod) in everybody {
+            match self.first_look(&workload, &record.name, per_pod).await {
+                Ok(Some((claim, sight))) => seen.push((workload, claim, sight)),
+                Ok(None) => {}
+                Err(why) => {
+                    tracing::warn!(budget = record.name, %workload, %why, "a workload could not be seen, so nothing is granted yet");
+                    return false;
+                }
+            }
+        }
+        let now = self.context.budgets.now();
+        let mut books = self.context.budgets.books();
+        books.ledger.open(&record.name, grants(&record.status), Lending::default(), self.began + SETTLE);
+        for (workload, claim, sight) in seen {
+            // Where its policy has spoken meanwhile, that is newer.
+            let claim = books.ledger.claim(&workload).cloned().unwrap_or(claim);
+            books.ledger.see(&workload, claim, sight, now);
+        }
+        true
+    }
+
+    /// A holder as it is, with what can be told of its claim before its policy speaks; none if it holds nothing that could
+    /// be told.
+    async fn first_look(
+        &self,
+        workload: &Workload,
+        budget: &str,
+        per_pod: Option<u32>,
+    ) -> Result<Option<(Claim, Sight)>, String> {
+        let context = &self.context;
+        let target = target(workload);
+        let policies = context.index.policies_of(&target);
+        let record = policies.first().and_then(|key| context.index.policy(key));
+        let spec = record.as_ref().and_then(|record| record.spec.as_ref().ok());
+        let policy = spec.and_then(|spec| Policy::compile(spec).ok());
+        let found = if is_watched(&target) {
+            context.viewer.prove(&context.scales, &target).await?
+        } else if policies.is_empty() {
+            None
+        } else {
+            self.prove_by_policy(&target).await?
+        };
+        let Some(found) = found else { return Ok(None) };
+        let footprint = Footprint {
+            shape: RolloutShape {
+                update: found.workload.update,
+                termination_grace: found.workload.termination_grace,
+                drain: None,
+                start_up: None,
+            },
+            beside: 0,
+            wanted: found.workload.spec_replicas,
+            movable: false,
+        };
+        let claim = match (policy, per_pod) {
+            (Some(policy), _) => claim(&policy, &footprint),
+            (None, Some(per_pod)) => orphan_claim(budget, per_pod, &footprint),
+            (None, None) => return Ok(None),
+        };
+        let sight = sight_of(&found, &claim);
+        Ok(Some((claim, sight)))
     }
 
     /// Plans and persists every budget once. Tells whether all is clear.
@@ -218,7 +287,7 @@ impl Arbiter {
             match index.workload(&target, NONE_TOLD) {
                 None if books.ledger.knows(&workload) => books.ledger.vanish(&workload, now),
                 None if now.since(self.began) > SETTLE.times(6) => books.ledger.forget(&workload),
-                Some(found) if orphaned => see(&mut books.ledger, &workload, &found, now),
+                Some(found) if orphaned => see_found(&mut books.ledger, &workload, &found, now),
                 _ => {}
             }
         }
@@ -227,14 +296,28 @@ impl Arbiter {
     /// Looks at every workload of a budget by the API server itself. Tells whether all could be seen.
     async fn prove(&self, budget: &str) -> bool {
         let context = &self.context;
-        let holders = context.budgets.books().ledger.holders(budget);
+        let mut holders: BTreeSet<Workload> =
+            context.budgets.books().ledger.holders(budget).into_iter().collect();
+        holders.extend(context.index.drawing_on(budget).iter().map(workload));
         let mut proved = true;
         for workload in holders {
             let target = target(&workload);
-            let policies = context.index.policies_of(&target);
             if !context.budgets.books().ledger.knows(&workload) {
-                // Its policy has not spoken yet, and only it knows what a pod opens.
-                proved &= policies.is_empty();
+                // Its policy has not spoken yet; what its pods reach counts all the same.
+                match self.first_look(&workload, budget, None).await {
+                    Ok(Some((claim, sight))) => {
+                        let now = context.budgets.now();
+                        let mut books = context.budgets.books();
+                        if !books.ledger.knows(&workload) {
+                            books.ledger.see(&workload, claim, sight, now);
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(why) => {
+                        tracing::warn!(budget, %workload, %why, "a workload could not be seen, so nothing more is granted");
+                        proved = false;
+                    }
+                }
                 continue;
             }
             let _speaking = context.writers.acquire().await;
@@ -246,7 +329,7 @@ impl Arbiter {
             let now = context.budgets.now();
             let mut books = context.budgets.books();
             match seen {
-                Ok(Some(found)) => see(&mut books.ledger, &workload, &found, now),
+                Ok(Some(found)) => see_found(&mut books.ledger, &workload, &found, now),
                 Ok(None) => books.ledger.vanish(&workload, now),
                 Err(why) => {
                     tracing::warn!(budget, %workload, %why, "a workload could not be seen, so nothing more is granted");
@@ -295,8 +378,7 @@ impl Arbiter {
             let record = &known.record;
             let next = match &known.found {
                 Some(found) => {
-                    let before = &record.status.conditions;
-                    status(&books.ledger, name, &plan, found, record.generation, before, now)
+                    status(&books.ledger, name, &plan, found, record.generation, &record.status, now)
                 }
                 None => match &record.spec {
                     Err(fault) => invalid(&record.status, fault, record.generation, now),
@@ -402,17 +484,6 @@ fn lending(spec: &ConnectionBudgetSpec) -> Lending {
 
 fn is_watched(target: &TargetKey) -> bool {
     target.group == "apps" && matches!(target.kind.as_str(), "Deployment" | "StatefulSet")
-}
-
-/// Takes note of a workload as seen, under the claim that was made for it last.
-fn see(ledger: &mut crate::budget::Ledger, workload: &Workload, found: &Seen, now: Time) {
-    let Some(claim) = ledger.claim(workload).cloned() else { return };
-    let pods = &found.workload.pods;
-    let terminating = count_of(pods.iter().filter(|pod| pod.terminating_since.is_some()).count());
-    let alive = pods.len().saturating_sub(pods.iter().filter(|pod| pod.terminating_since.is_some()).count());
-    let spec = found.workload.spec_replicas;
-    let beside = pods_beside(alive, terminating, spec, &claim.shape);
-    ledger.see(workload, claim, sight(found.uid, spec, beside, pods.len()), now);
 }
 
 /// Whether what is shown changed, or a number drifted for a while.

@@ -15,14 +15,18 @@ pub(super) use arbiter::Arbiter;
 
 use super::clock::span;
 use super::report::Acted;
-use crate::api::Enforcement;
+use crate::api::{Enforcement, RolloutOverlap};
 use crate::budget::{Claim, Draw, Ledger, Outcome, Refused, Sight, Standing, Workload};
-use crate::cluster::{TargetKey, Uid};
+use crate::ceiling::connections::pods_beside;
+use crate::cluster::{Found as Seen, Index, TargetKey, Uid};
 use crate::control::{BudgetShare, ConnectionSource, Footprint, Policy, Recall};
 use crate::time::{Span, Time};
 
 /// A write that was given up can land for so long.
 const LANDS: Span = Span::from_seconds(10);
+
+/// Departures are told to policies only.
+const NONE_TOLD: u64 = u64::MAX;
 
 /// The ledger, and what is told of it. One a term: what another leader did in between is read anew.
 pub(super) struct Budgets {
@@ -108,8 +112,14 @@ impl Budgets {
         }
     }
 
-    /// Enters a growth, if every budget carries it.
-    pub(super) fn begin(&self, target: &TargetKey, to: Sight) -> Result<(), Refused> {
+    /// Enters a growth, if every budget carries it. All others count as `index` has seen them by now.
+    pub(super) fn begin(&self, index: &Index, target: &TargetKey, to: Sight) -> Result<(), Refused> {
+        let (own, now) = (workload(target), self.now());
+        for other in self.books().ledger.companions(&own) {
+            if let Some(found) = index.workload(&self::target(&other), NONE_TOLD) {
+                see_found(&mut self.books().ledger, &other, &found, now);
+            }
+        }
         self.books().ledger.begin(&workload(target), to, self.now())
     }
 
@@ -127,8 +137,13 @@ impl Budgets {
 
 impl Books {
     fn share(&self, workload: &Workload, budget: &str, now: Time) -> BudgetShare {
-        let refused =
-            |message: String| BudgetShare { budget: budget.to_owned(), granted: None, recall: None, message };
+        let refused = |message: String| BudgetShare {
+            budget: budget.to_owned(),
+            granted: None,
+            excess: 0,
+            recall: None,
+            message,
+        };
         if let Some(closed) = &self.closed {
             return refused(closed.clone());
         }
@@ -148,7 +163,13 @@ impl Books {
             Standing::Recalled { .. } => Some(Recall::Hard),
         };
         let message = note.words.get(workload).cloned().unwrap_or_default();
-        BudgetShare { budget: budget.to_owned(), granted: Some(share.granted), recall, message }
+        BudgetShare {
+            budget: budget.to_owned(),
+            granted: Some(share.granted),
+            excess: share.excess,
+            recall,
+            message,
+        }
     }
 }
 
@@ -215,5 +236,37 @@ pub(super) fn target(workload: &Workload) -> TargetKey {
         kind: workload.kind.clone(),
         namespace: workload.namespace.clone(),
         name: workload.name.clone(),
+    }
+}
+
+/// Takes note of a workload as seen, under the claim that was made for it last.
+fn see_found(ledger: &mut Ledger, workload: &Workload, found: &Seen, now: Time) {
+    let Some(claim) = ledger.claim(workload).cloned() else { return };
+    let sight = sight_of(found, &claim);
+    ledger.see(workload, claim, sight, now);
+}
+
+fn sight_of(found: &Seen, claim: &Claim) -> Sight {
+    let pods = &found.workload.pods;
+    let spec = found.workload.spec_replicas;
+    let beside = pods_beside(pods, spec, &claim.shape);
+    sight(found.uid, spec, beside, pods.len())
+}
+
+/// What can be told of a workload whose policy is gone.
+fn orphan_claim(budget: &str, per_pod: u32, footprint: &Footprint) -> Claim {
+    Claim {
+        shape: footprint.shape,
+        guaranteed: 1,
+        wanted: footprint.wanted,
+        movable: false,
+        fixed: "it has no policy",
+        draws: vec![Draw {
+            budget: budget.to_owned(),
+            per_pod: per_pod.max(1),
+            overlap: RolloutOverlap::Observed,
+            weight: 1,
+            enforced: true,
+        }],
     }
 }

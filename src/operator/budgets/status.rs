@@ -16,12 +16,7 @@ const SUMMARIZED: usize = 4;
 /// The grants that a status holds.
 pub(super) fn grants(status: &ConnectionBudgetStatus) -> BTreeMap<Workload, Grant> {
     let grant = |holder: &HolderStatus| {
-        let workload = Workload {
-            namespace: holder.namespace.clone(),
-            group: holder.group.clone(),
-            kind: holder.kind.clone(),
-            name: holder.name.clone(),
-        };
+        let workload = holder_of(holder);
         let grant = Grant {
             connections: holder.granted,
             since: moment(holder.since.0),
@@ -32,6 +27,16 @@ pub(super) fn grants(status: &ConnectionBudgetStatus) -> BTreeMap<Workload, Gran
     status.holders.iter().map(grant).collect()
 }
 
+/// The workload that an entry of a status is about.
+pub(super) fn holder_of(holder: &HolderStatus) -> Workload {
+    Workload {
+        namespace: holder.namespace.clone(),
+        group: holder.group.clone(),
+        kind: holder.kind.clone(),
+        name: holder.name.clone(),
+    }
+}
+
 /// A budget's status as it would be written now.
 pub(super) fn status(
     ledger: &Ledger,
@@ -39,10 +44,19 @@ pub(super) fn status(
     plan: &Plan,
     found: &Found,
     generation: i64,
-    before: &[Condition],
+    before: &ConnectionBudgetStatus,
     now: Time,
 ) -> ConnectionBudgetStatus {
     let limit = &found.limit;
+    let per_pod = |workload: &Workload| {
+        let known = before.holders.iter().find(|holder| {
+            holder.name == workload.name
+                && holder.namespace == workload.namespace
+                && holder.kind == workload.kind
+        });
+        let claimed = ledger.claim(workload).and_then(|claim| Some(claim.draw(budget)?.per_pod));
+        claimed.or_else(|| known.and_then(|holder| holder.per_pod))
+    };
     let floor_of = |workload: &Workload| {
         let claim = ledger.claim(workload)?;
         Some(claim.floor(claim.draw(budget)?))
@@ -59,6 +73,7 @@ pub(super) fn status(
         kind: workload.kind.clone(),
         name: workload.name.clone(),
         granted: grant.connections,
+        per_pod: per_pod(workload),
         reachable: Some(ledger.held(workload, budget, now)).filter(|held| *held > 0),
         floor: floor_of(workload),
         waits_for: plan.waiting.get(workload).map(|shortage| {
@@ -71,7 +86,7 @@ pub(super) fn status(
     });
     ConnectionBudgetStatus {
         observed_generation: Some(generation),
-        conditions: conditions(plan, found, generation, before, now),
+        conditions: conditions(plan, found, generation, &before.conditions, now),
         limit: limit.limit,
         reserved: Some(limit.reserved),
         others: Some(limit.others),

@@ -1,0 +1,216 @@
+//! Connection budgets, by the whole operator on the API server double, under the paused clock.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
+use std::time::Duration;
+
+use e2e::bed::{NAMESPACE, SimulatedBed};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+const BUDGETS: (&str, &str, &str) = ("plimsoll.dev", "v1alpha1", "connectionbudgets");
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+/// A shop with a budget of `limit` connections.
+fn shop(limit: u32) -> SimulatedBed {
+    let bed = SimulatedBed::new().unwrap();
+    bed.put_budget("orders-db", &json!({"limit": {"maxConnections": limit}, "reserved": 0})).unwrap();
+    bed
+}
+
+/// A service of `replicas` pods with 10 connections each, whose pods are replaced in place.
+fn put_service(bed: &SimulatedBed, name: &str, replicas: u32, more: &Value) {
+    let times = json!({"plant.test/startup-seconds": "3", "plant.test/drain-seconds": "8"});
+    bed.put_workload(name, replicas, &times).unwrap();
+    let recreate = json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}});
+    bed.edit(("apps", "v1", "deployments"), NAMESPACE, name, &recreate).unwrap();
+    let mut ceiling = json!({"name": "orders-db", "budgetRef": {"name": "orders-db"}, "perPod": 10});
+    for (field, value) in more.as_object().unwrap() {
+        ceiling[field] = value.clone();
+    }
+    let behavior = json!({"scaleDown": {"stabilizationWindowSeconds": 15}});
+    bed.put_policy(name, &json!({"behavior": behavior, "ceilings": {"connections": [ceiling]}})).unwrap();
+}
+
+fn replicas(bed: &SimulatedBed, name: &str) -> u64 {
+    bed.get("apps", "v1", "deployments", NAMESPACE, name)["spec"]["replicas"].as_u64().unwrap()
+}
+
+fn budget(bed: &SimulatedBed) -> Value {
+    bed.get("plimsoll.dev", "v1alpha1", "connectionbudgets", "", "orders-db")["status"].clone()
+}
+
+fn granted(bed: &SimulatedBed, name: &str) -> u64 {
+    let status = budget(bed);
+    let holders = status["holders"].as_array().cloned().unwrap_or_default();
+    holders
+        .iter()
+        .find(|holder| holder["name"] == name)
+        .map_or(0, |holder| holder["granted"].as_u64().unwrap())
+}
+
+fn policy(bed: &SimulatedBed, name: &str) -> Value {
+    bed.get("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, name)["status"].clone()
+}
+
+/// Pods that exist, those that end included.
+fn pods(bed: &SimulatedBed) -> usize {
+    bed.server.collection("", "v1", "pods").unwrap().list(NAMESPACE).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_grows_as_far_as_the_budget_grants_and_says_who_holds_the_rest() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    put_service(&bed, "reports", 2, &json!({}));
+    bed.signals.set("checkout", 20.0);
+    bed.signals.set("reports", 20.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(30).await;
+    assert_eq!((granted(&bed, "checkout"), granted(&bed, "reports")), (20, 20), "{}", budget(&bed));
+    bed.signals.set("checkout", 300.0);
+    seconds(90).await;
+    assert_eq!(replicas(&bed, "checkout"), 18, "{}", policy(&bed, "checkout"));
+    assert_eq!((granted(&bed, "checkout"), granted(&bed, "reports")), (180, 20));
+    let status = policy(&bed, "checkout");
+    assert_eq!(
+        (&status["limitedBy"], &status["unmetReplicas"]),
+        (&json!("connections/orders-db"), &json!(12))
+    );
+    let message = status["ceilings"][0]["reason"].as_str().unwrap();
+    assert!(
+        message.contains("30 replicas would reach 300 connections") && message.contains("reports holds 20"),
+        "{message}"
+    );
+    let status = budget(&bed);
+    assert_eq!((&status["granted"], &status["free"], &status["lent"]), (&json!(200), &json!(0), &json!(180)));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lent_comes_back_when_its_owner_needs_it_and_never_more_is_held_than_there_is() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({"guaranteedReplicas": 4}));
+    put_service(&bed, "reports", 2, &json!({"guaranteedReplicas": 10}));
+    bed.signals.set("checkout", 300.0);
+    bed.signals.set("reports", 20.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(60).await;
+    // Floors are never lent: reports has 10 replicas' connections whether it uses them or not.
+    assert_eq!((granted(&bed, "checkout"), granted(&bed, "reports")), (100, 100), "{}", budget(&bed));
+    assert_eq!(replicas(&bed, "checkout"), 10);
+    bed.signals.set("reports", 400.0);
+    let mut most = 0;
+    for _ in 0..900 {
+        seconds(1).await;
+        most = most.max(pods(&bed));
+    }
+    assert!(most <= 20, "{most} pods at 10 connections each, and 200 connections");
+    // Floors of 40 and 100, and 60 more that both want.
+    assert_eq!((replicas(&bed, "checkout"), replicas(&bed, "reports")), (7, 13), "{}", budget(&bed));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weighted_share_is_taken_back_after_the_lease_and_given_on_only_when_its_pods_have_gone() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({"weight": 1}));
+    put_service(&bed, "reports", 2, &json!({"weight": 3}));
+    bed.signals.set("checkout", 300.0);
+    bed.signals.set("reports", 20.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(60).await;
+    assert_eq!(replicas(&bed, "checkout"), 18);
+    bed.signals.set("reports", 400.0);
+    let mut most = 0;
+    for _ in 0..1200 {
+        seconds(1).await;
+        most = most.max(pods(&bed));
+    }
+    assert!(most <= 20, "{most} pods");
+    // Beyond floors of 10 connections each, 180 are shared 1 to 3.
+    assert_eq!((replicas(&bed, "checkout"), replicas(&bed, "reports")), (5, 15), "{}", budget(&bed));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_lowered_is_walked_down_to() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    bed.signals.set("checkout", 150.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(60).await;
+    assert_eq!(replicas(&bed, "checkout"), 15);
+    bed.edit(BUDGETS, "", "orders-db", &json!({"spec": {"limit": {"maxConnections": 120}}})).unwrap();
+    seconds(20).await;
+    let ready = |status: &Value, kind: &str| {
+        let conditions = status["conditions"].as_array().unwrap().clone();
+        let found = conditions.iter().find(|condition| condition["type"] == kind).unwrap();
+        (found["status"].as_str().unwrap().to_owned(), found["reason"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(granted(&bed, "checkout"), 120, "{}", budget(&bed));
+    seconds(180).await;
+    assert_eq!(replicas(&bed, "checkout"), 12, "{}", policy(&bed, "checkout"));
+    assert_eq!(ready(&budget(&bed), "Ready"), ("True".to_owned(), "Ready".to_owned()));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_budget_or_without_leave_a_service_keeps_its_count_and_says_why() {
+    let bed = SimulatedBed::new().unwrap();
+    put_service(&bed, "checkout", 3, &json!({}));
+    bed.signals.set("checkout", 150.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(40).await;
+    assert_eq!(replicas(&bed, "checkout"), 3);
+    let message = policy(&bed, "checkout")["ceilings"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(message.contains("ConnectionBudget orders-db does not exist"), "{message}");
+    let spec =
+        json!({"limit": {"maxConnections": 200}, "allowedNamespaces": {"matchLabels": {"team": "orders"}}});
+    bed.put_budget("orders-db", &spec).unwrap();
+    seconds(40).await;
+    let message = policy(&bed, "checkout")["ceilings"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(message.contains("namespace shop has none of the labels"), "{message}");
+    bed.edit(("", "v1", "namespaces"), "", NAMESPACE, &json!({"metadata": {"labels": {"team": "orders"}}}))
+        .unwrap();
+    seconds(60).await;
+    assert_eq!(replicas(&bed, "checkout"), 15);
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_cluster_sees_no_writes() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    bed.signals.set("checkout", 20.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(300).await;
+    let version = |bed: &SimulatedBed| {
+        bed.get("plimsoll.dev", "v1alpha1", "connectionbudgets", "", "orders-db")["metadata"]["resourceVersion"].clone()
+    };
+    let before = version(&bed);
+    seconds(3600).await;
+    assert_eq!(version(&bed), before);
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
