@@ -6,14 +6,15 @@ DURATION ?= 2m
 SECONDS ?= 60
 SEEDS ?= 10000
 FIRST ?= 0
+RUNS ?= 5
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz soak mutants docs image setup
+.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz soak mutants orders-db docs image setup
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Installs what is missing (prometheus, etcd, Helm's library), or says how to
+setup: ## Installs what is missing (prometheus, etcd, PostgreSQL and its exporter, Helm's library), or says how to
 	@scripts/setup.sh
 	@scripts/helm.sh setup
 
@@ -70,6 +71,10 @@ endif
 
 mutants: ## Breaks each rule of the protocol in turn; some seed must notice
 	cargo run --quiet --package e2e --bin mutants
+
+orders-db: setup ## Three services on a real PostgreSQL, with an HPA's rules and with Plimsoll: RUNS=5, five minutes each
+	cargo build --package e2e --bins
+	cargo run --quiet --package e2e --bin orders-db -- --runs $(RUNS)
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make demo` and `make test` use beside Rust: the programs given as arguments, or prometheus, etcd and
-# cargo-nextest. What cannot be installed is named in one sentence with the command that does it. Never fails, says nothing when
+# Installs what `make demo` and `make test` use beside Rust: the programs given as arguments, or prometheus, etcd, PostgreSQL
+# with its exporter, and cargo-nextest. What cannot be installed is named in one sentence with the command that does it. Never fails, says nothing when
 # everything is there, starts no service. SETUP=0 skips it.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 0
@@ -18,6 +18,16 @@ say() { printf '%s\n' "$*" >&2; }
 
 # Where envtest puts it, etcd is not in PATH.
 has_etcd() { has etcd || [ -x "${KUBEBUILDER_ASSETS:-/usr/local/kubebuilder/bin}/etcd" ]; }
+
+# Debian keeps PostgreSQL's programs by version.
+has_postgres() {
+  local program
+  has postgres && has initdb && return 0
+  for program in /usr/lib/postgresql/*/bin/initdb; do
+    [ -x "$program" ] && return 0
+  done
+  return 1
+}
 
 as_root=()
 may_be_root() {
@@ -43,6 +53,10 @@ done
 package_of() {
   case $manager-$1 in
     apt-get-prometheus | brew-prometheus) echo prometheus ;;
+    apt-get-postgres) echo postgresql ;;
+    dnf-postgres) echo postgresql-server ;;
+    brew-postgres) echo postgresql@15 ;;
+    apt-get-prometheus-postgres-exporter) echo prometheus-postgres-exporter ;;
     apt-get-etcd) if apt-cache show etcd-server >/dev/null 2>&1; then echo etcd-server; else echo etcd; fi ;;
     dnf-etcd | brew-etcd) echo etcd ;;
     dnf-prometheus) echo golang-github-prometheus ;;
@@ -55,11 +69,17 @@ readonly apt_options=(-qq -o DPkg::Lock::Timeout=60 -o Acquire::http::Timeout=20
 # Debian's packages of servers start them. A policy file would be seen by every other installation at the time; a mask is
 # only about this unit, and is taken back afterwards, unless it was there before.
 install_with_apt() {
-  local package=$1 unit=$2 mask=/etc/systemd/system/$2.service
+  local program=$1 package=$2 unit=$3 mask=/etc/systemd/system/$3.service
   local masked_by_us=
   if [ ! -e "$mask" ] && [ ! -L "$mask" ] &&
     privileged mkdir -p "${mask%/*}" && privileged ln -s /dev/null "$mask"; then
     masked_by_us=1
+  fi
+  # PostgreSQL's package would make a database of its own, and start that.
+  local clusters=/etc/postgresql-common/createcluster.conf own_clusters=
+  if [ "$program" = postgres ] && [ ! -e "$clusters" ] && privileged mkdir -p "${clusters%/*}" &&
+    echo "create_main_cluster = false" | privileged tee "$clusters" >/dev/null; then
+    own_clusters=1
   fi
   # RUNLEVEL=1 keeps machines without systemd from starting it.
   privileged env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
@@ -71,6 +91,9 @@ install_with_apt() {
     if has systemctl; then
       privileged systemctl disable --quiet "$unit" >>"$log" 2>&1
     fi
+  fi
+  if [ -n "$own_clusters" ] && [ -e "/usr/share/postgresql-common/${clusters##*/}" ]; then
+    privileged cp "/usr/share/postgresql-common/${clusters##*/}" "$clusters"
   fi
   if [ -x "/etc/init.d/$unit" ] && has update-rc.d; then
     privileged update-rc.d "$unit" disable >>"$log" 2>&1
@@ -86,7 +109,8 @@ install() {
         privileged apt-get update "${apt_options[@]}" >"$log" 2>&1
         lists_are_fresh=1
       fi
-      install_with_apt "$package" "$program"
+      # The service has the program's name, except for this one.
+      install_with_apt "$program" "$package" "${program/%postgres/postgresql}"
       ;;
     dnf) privileged dnf install -y -q "$package" >"$log" 2>&1 ;;
     brew) bounded env HOMEBREW_NO_AUTO_UPDATE=1 brew install --quiet "$package" >"$log" 2>&1 ;;
@@ -109,14 +133,21 @@ without() {
   case $1 in
     prometheus) echo "the demo uses the test bed's own query endpoint, and tests that need Prometheus are skipped" ;;
     etcd) echo "scenarios on a real API server are skipped" ;;
+    postgres | prometheus-postgres-exporter) echo "orders-db, the scenario on a real database, is skipped" ;;
     cargo-nextest) echo "tests run with cargo test" ;;
   esac
 }
 
-is_there() { if [ "$1" = etcd ]; then has_etcd; else has "$1"; fi; }
+is_there() {
+  case $1 in
+    etcd) has_etcd ;;
+    postgres) has_postgres ;;
+    *) has "$1" ;;
+  esac
+}
 
 missing=()
-[ $# -gt 0 ] || set -- prometheus etcd cargo-nextest
+[ $# -gt 0 ] || set -- prometheus etcd postgres prometheus-postgres-exporter cargo-nextest
 for program in "$@"; do
   is_there "$program" || missing+=("$program")
 done

@@ -345,9 +345,16 @@ impl Ledger {
         held.map_or(0, |held| held.most(now, self.linger(budget)))
     }
 
-    /// What counts against the budget: the larger of what is granted and what is held (rule 3).
+    /// What counts against the budget: the larger of what is granted and what is held (rule 3). Until what a predecessor
+    /// sent has landed, its workload may grow to the grant beside pods that end (rule 6).
     pub fn charge(&self, workload: &Workload, budget: &str, now: Time) -> u32 {
-        let granted = self.accounts.get(budget).map_or(0, |account| account.granted(workload));
+        let Some(account) = self.accounts.get(budget) else { return self.held(workload, budget, now) };
+        let entry = self.entries.get(workload);
+        let ending = entry.filter(|_| now < account.settled).and_then(|entry| {
+            let draw = entry.claim.as_ref()?.draw(budget)?;
+            Some(draw.per_pod.saturating_mul(entry.sight.beside))
+        });
+        let granted = account.granted(workload).saturating_add(ending.unwrap_or(0));
         granted.max(self.held(workload, budget, now))
     }
 

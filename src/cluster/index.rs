@@ -298,10 +298,11 @@ impl Index {
         }
     }
 
-    pub(super) fn put_pod(&self, namespace: &str, record: PodRecord, now: Time) {
+    pub(super) fn put_pod(&self, namespace: &str, mut record: PodRecord, now: Time) {
         let mut state = self.state();
         let id = record.pod.id;
         let known = state.remove_pod(id);
+        record.terminates_no_later_than(known.as_ref());
         if record.finished {
             // Its containers have ended: what is left is an entry in a list.
             if let Some(known) = known {
@@ -324,8 +325,10 @@ impl Index {
     pub(super) fn remove_pod(&self, last: &PodRecord, now: Time) {
         let mut state = self.state();
         let known = state.remove_pod(last.pod.id);
+        let mut last = last.clone();
+        last.terminates_no_later_than(known.as_ref());
         if let Some(owner) = known.map(|known| known.owner) {
-            state.depart(last, owner, now);
+            state.depart(&last, owner, now);
         }
     }
 
@@ -424,6 +427,18 @@ impl State {
         if let (Some(since), Some(owner)) = (last.pod.terminating_since, owner) {
             let workload = self.replica_sets.get(&owner).map_or(owner, |set| set.owner);
             self.departures.note(workload, Departed { id: last.pod.id, drain: now.since(since) }, now);
+        }
+    }
+}
+
+impl PodRecord {
+    /// The first request to end counts: when a kubelet asks for the removal of a pod that has drained, the API server
+    /// dates its deletion anew.
+    fn terminates_no_later_than(&mut self, known: Option<&Self>) {
+        if let (Some(first), Some(since)) =
+            (known.and_then(|known| known.pod.terminating_since), &mut self.pod.terminating_since)
+        {
+            *since = first.min(*since);
         }
     }
 }

@@ -139,6 +139,22 @@ fn how_long_a_pod_took_to_go_is_told_once() {
 }
 
 #[test]
+fn a_pod_that_is_removed_at_the_end_of_its_drain_was_told_to_end_before_it() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "d");
+    index.put_replica_set(Uid::of("rs1"), "shop", Uid::of("d"));
+    index.put_pod("shop", terminating("p1", "rs1"), NOW);
+    // The kubelet's last request asks for no more grace, and the API server dates the deletion anew.
+    let mut removed = terminating("p1", "rs1");
+    removed.pod.terminating_since = Some(NOW);
+    index.put_pod("shop", removed.clone(), NOW);
+    index.remove_pod(&removed, NOW);
+    let departed = index.workload(&web(), 0).unwrap().workload.departed;
+    let drains: Vec<_> = departed.iter().map(|departed| departed.drain).collect();
+    assert_eq!(drains, [Span::from_seconds(10)]);
+}
+
+#[test]
 fn a_new_list_removes_what_went_unseen_in_its_scope_only() {
     let (index, _changes) = index();
     put_deployment(&index, &web(), "d");
@@ -258,7 +274,7 @@ fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_co
     index.put_replica_set(Uid::of("rs-other"), "shop", Uid::of("other"));
     let record = index.trim_workload(&web(), |before| Some(before?.clone())).unwrap();
     let job = PodRecord { in_replica_set: false, ..pod_record("of-a-job", "job", &json!({})) };
-    let pods = vec![
+    let pods = [
         pod_record("a", "rs-web", &json!({})),
         pod_record("b", "rs-unheard-of", &json!({})),
         pod_record("c", "rs-other", &json!({})),

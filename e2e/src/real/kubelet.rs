@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -34,6 +35,8 @@ pub const NEVER_READY: &str = "plant.test/never-ready";
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait before a failed request is sent again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a container that has ended stays so before it is started again.
+const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 /// How many requests may be under way at once.
 const REQUESTS_AT_ONCE: usize = 16;
 
@@ -52,6 +55,18 @@ impl Default for PodTiming {
     }
 }
 
+/// What really runs in the pods. Without it they are only said to run.
+pub trait Containers: Send + Sync {
+    /// Starts what a pod runs and returns once it is ready; `false` if it has ended before.
+    fn start<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, bool>;
+    /// Returns when what a pod runs has ended without having been asked to.
+    fn ended<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, ()>;
+    /// Asks what a pod runs to end, makes it when `grace` is over, and returns when it has.
+    fn stop<'a>(&'a self, pod: &'a Pod, grace: Duration) -> BoxFuture<'a, ()>;
+    /// Ends at once what the pod of this uid still runs: it is gone.
+    fn remove(&self, uid: &str);
+}
+
 /// A running fake kubelet; it stops on drop and leaves its pods as they are.
 #[derive(Debug)]
 pub struct Kubelet {
@@ -62,9 +77,20 @@ pub struct Kubelet {
 impl Kubelet {
     /// Starts to care for the pods of all namespaces. `client` must be allowed everything.
     pub async fn start(client: Client) -> kube::Result<Self> {
+        Self::begin(client, None).await
+    }
+
+    /// As [`start`](Self::start), with pods that really run: they are ready when their containers are, and gone when
+    /// those have ended.
+    pub async fn start_with(client: Client, containers: Arc<dyn Containers>) -> kube::Result<Self> {
+        Self::begin(client, Some(containers)).await
+    }
+
+    async fn begin(client: Client, containers: Option<Arc<dyn Containers>>) -> kube::Result<Self> {
         register_node(client.clone()).await?;
         let worker = Arc::new(Worker {
             client: client.clone(),
+            containers,
             timings: Mutex::default(),
             requests: Semaphore::new(REQUESTS_AT_ONCE),
             addresses: AtomicU16::new(1),
@@ -175,6 +201,9 @@ impl Pods {
         if let Some(Care::Start(task) | Care::Drain(task)) = self.cared.remove(uid) {
             task.abort();
         }
+        if let Some(containers) = &self.worker.containers {
+            containers.remove(uid);
+        }
     }
 
     fn care_for(&mut self, pod: Pod) {
@@ -202,6 +231,7 @@ impl Pods {
 /// Sends what is done for pods to the API server.
 struct Worker {
     client: Client,
+    containers: Option<Arc<dyn Containers>>,
     timings: Mutex<HashMap<String, PodTiming>>,
     requests: Semaphore,
     addresses: AtomicU16,
@@ -258,13 +288,33 @@ impl Worker {
         if crashes || is_annotated(pod, NEVER_READY) {
             return;
         }
+        if let Some(containers) = &self.containers {
+            return self.run(containers.as_ref(), pod).await;
+        }
         let since =
             status.and_then(|status| status.start_time.as_ref()).map_or_else(Timestamp::now, |time| time.0);
         let running_for = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
         sleep(self.timing_of(pod).start_up.saturating_sub(running_for)).await;
         let ready =
-            json!({"conditions": readiness(true), "containerStatuses": containers(pod, Container::Ready)});
+            json!({"conditions": readiness(true), "containerStatuses": containers(pod, Container::Ready, 0)});
         self.persist("make ready", &name, || patch_status(&pods, &name, &ready)).await;
+    }
+
+    /// Runs a pod's containers, and runs them again whenever they end.
+    async fn run(&self, running: &dyn Containers, pod: &Pod) {
+        let (pods, name) = (self.pods_beside(pod), pod.name_any());
+        for restarts in 0_u32.. {
+            if running.start(pod).await {
+                let statuses = containers(pod, Container::Ready, restarts);
+                let ready = json!({"conditions": readiness(true), "containerStatuses": statuses});
+                self.persist("make ready", &name, || patch_status(&pods, &name, &ready)).await;
+                running.ended(pod).await;
+            }
+            let statuses = containers(pod, Container::Ended, restarts.saturating_add(1));
+            let ended = json!({"conditions": readiness(false), "containerStatuses": statuses});
+            self.persist("say that it ended", &name, || patch_status(&pods, &name, &ended)).await;
+            sleep(RESTART_INTERVAL).await;
+        }
     }
 
     /// Removes a pod when its drain time is over.
@@ -272,7 +322,10 @@ impl Worker {
         let (pods, name) = (self.pods_beside(pod), pod.name_any());
         let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-        sleep(self.timing_of(pod).drain.min(grace)).await;
+        match &self.containers {
+            Some(containers) => containers.stop(pod, grace).await,
+            None => sleep(self.timing_of(pod).drain.min(grace)).await,
+        }
         let preconditions = Some(Preconditions { uid: pod.uid(), resource_version: None });
         let params = DeleteParams { grace_period_seconds: Some(0), preconditions, ..DeleteParams::default() };
         self.persist("remove", &name, || pods.delete(&name, &params)).await;
@@ -284,11 +337,11 @@ impl Worker {
         let address = format!("10.244.{high}.{low}");
         let mut conditions = readiness(false);
         conditions.push(json!({"type": "Initialized", "status": "True", "lastTransitionTime": now}));
-        let state = if crashes { Container::Crashing } else { Container::Starting };
+        let (state, restarts) = if crashes { (Container::Crashing, 5) } else { (Container::Starting, 0) };
         json!({
             "phase": "Running", "startTime": now, "hostIP": "127.0.0.1", "hostIPs": [{"ip": "127.0.0.1"}],
             "podIP": address, "podIPs": [{"ip": address}],
-            "conditions": conditions, "containerStatuses": containers(pod, state),
+            "conditions": conditions, "containerStatuses": containers(pod, state, restarts),
         })
     }
 
@@ -335,20 +388,22 @@ enum Container {
     Starting,
     Ready,
     Crashing,
+    Ended,
 }
 
-fn containers(pod: &Pod, state: Container) -> Vec<Value> {
+fn containers(pod: &Pod, state: Container, restarts: u32) -> Vec<Value> {
     let now = Time(Timestamp::now());
     let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
-    let (running, restarts) = match state {
-        Container::Starting | Container::Ready => (json!({"running": {"startedAt": now}}), 0),
-        Container::Crashing => (json!({"waiting": {"reason": "CrashLoopBackOff"}}), 5),
+    let running = match state {
+        Container::Starting | Container::Ready => json!({"running": {"startedAt": now}}),
+        Container::Crashing => json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        Container::Ended => json!({"terminated": {"exitCode": 137, "reason": "Error"}}),
     };
     containers
         .iter()
         .map(|container| {
             json!({"name": container.name, "image": container.image, "imageID": "", "restartCount": restarts,
-                "ready": state == Container::Ready, "started": state != Container::Crashing, "state": running})
+                "ready": state == Container::Ready, "started": matches!(state, Container::Starting | Container::Ready), "state": running})
         })
         .collect()
 }

@@ -132,6 +132,16 @@ impl Sandbox {
 
     /// Starts `program` in a process group of its own, with its output in a log file in the directory.
     pub fn start(&self, program: &Path, arguments: &[String]) -> Result<ServerProcess, StartError> {
+        self.start_with(program, arguments, &[])
+    }
+
+    /// As [`start`](Self::start), with variables added to its environment.
+    pub fn start_with(
+        &self,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Result<ServerProcess, StartError> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log_file = self.path().join(format!("{name}.log"));
         let cannot = |what: &str| StartError::io(format!("cannot {what} {}", log_file.display()));
@@ -139,6 +149,7 @@ impl Sandbox {
         let errors = log.try_clone().map_err(cannot("write"))?;
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(log)
@@ -192,6 +203,16 @@ impl ServerProcess {
     /// Lets a suspended server go on.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Asks the server to end, and does not wait.
+    pub fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks the server to end with an interrupt, which for PostgreSQL means without waiting for its clients.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
     }
 
     /// Kills the server and all its children and waits for the end.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const DEFAULT_ASSETS: &str = "/usr/local/kubebuilder/bin";
 /// Where distributions and the project itself put CNI's plugins.
 const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
+/// Where Debian puts PostgreSQL's programs, by version.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
 /// A program that the test bed runs but does not bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,14 @@ pub enum Program {
     Openssl,
     /// The Prometheus server.
     Prometheus,
+    /// The PostgreSQL server.
+    Postgres,
+    /// Makes the directory that a PostgreSQL server keeps its databases in.
+    Initdb,
+    /// PostgreSQL's metrics for Prometheus.
+    PostgresExporter,
+    /// Runs a program as another user: PostgreSQL refuses to run as root.
+    Setpriv,
 }
 
 /// A program that is not installed; prints as one line with the way to get it.
@@ -67,10 +77,12 @@ impl Program {
         let assets = assets.map_or_else(|| PathBuf::from(DEFAULT_ASSETS), PathBuf::from);
         let envtest = self.comes_with_envtest().then_some(assets);
         let plugins = CNI_PLUGINS.iter().filter(|_| self == Self::CniBridge).map(PathBuf::from);
+        let versions = self.is_kept_by_version().then(versions_of_postgres).unwrap_or_default();
         let packaged = path.filter(|_| self.is_packaged()).into_iter().flat_map(env::split_paths);
         envtest
             .into_iter()
             .chain(plugins)
+            .chain(versions)
             .chain(packaged)
             .map(|directory| directory.join(self.name()))
             .find(|candidate| is_executable(candidate))
@@ -97,6 +109,10 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Openssl => "openssl",
             Self::Prometheus => "prometheus",
+            Self::Postgres => "postgres",
+            Self::Initdb => "initdb",
+            Self::PostgresExporter => "prometheus-postgres-exporter",
+            Self::Setpriv => "setpriv",
         }
     }
 
@@ -110,6 +126,11 @@ impl Program {
                 | Self::Kubelet
                 | Self::Kubectl
         )
+    }
+
+    /// Debian installs several versions of it side by side, none of them in `PATH`.
+    const fn is_kept_by_version(self) -> bool {
+        matches!(self, Self::Postgres | Self::Initdb)
     }
 
     const fn is_packaged(self) -> bool {
@@ -135,10 +156,14 @@ impl Program {
             Self::CniBridge => "your distribution's package `containernetworking-plugins` brings it",
             Self::Busybox => "your distribution's package `busybox-static` brings it",
             Self::Ip => "your distribution's package `iproute2` brings it",
-            Self::Unshare | Self::Nsenter => "your distribution's package `util-linux` brings it",
+            Self::Unshare | Self::Nsenter | Self::Setpriv => {
+                "your distribution's package `util-linux` brings it"
+            }
             Self::Buildah => "your distribution's package `buildah` brings it",
             Self::Openssl => "your distribution's package `openssl` brings it",
             Self::Prometheus => "your distribution's package `prometheus` brings it",
+            Self::Postgres | Self::Initdb => "your distribution's package `postgresql` brings it",
+            Self::PostgresExporter => "your distribution's package `prometheus-postgres-exporter` brings it",
         }
     }
 }
@@ -150,10 +175,24 @@ impl fmt::Display for Missing {
             (true, false) => "KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin",
             (false, false) => "/usr/lib/cni or /opt/cni/bin",
             (true, true) => "KUBEBUILDER_ASSETS, /usr/local/kubebuilder/bin or PATH",
+            (false, true) if program.is_kept_by_version() => "/usr/lib/postgresql/*/bin or PATH",
             (false, true) => "PATH",
         };
         write!(f, "{} not found in {places} ({})", program.name(), program.how_to_get_it())
     }
+}
+
+/// The directories of PostgreSQL's programs, the newest version's first.
+fn versions_of_postgres() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(POSTGRES_VERSIONS).into_iter().flatten().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.split('.').next()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort_unstable_by(|one, other| other.cmp(one));
+    versions.into_iter().map(|(_, directory)| directory).collect()
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -137,15 +137,12 @@ impl Prometheus {
 
     /// The values of an instant query, as Prometheus writes them; empty where there is no series.
     pub async fn query(&self, query: &str) -> Result<Vec<String>, QueryError> {
-        let failed = |answer: String| QueryError { query: query.to_owned(), answer };
-        let url = format!("{}/api/v1/query", self.url());
-        let answer = self.client.post(url).form(&[("query", query)]).send().await;
-        let answer = answer.map_err(|error| failed(error.to_string()))?;
-        let text = answer.text().await.map_err(|error| failed(error.to_string()))?;
-        let value: Value = serde_json::from_str(&text).map_err(|_| failed(text.clone()))?;
-        let series = value.pointer("/data/result").and_then(Value::as_array).ok_or_else(|| failed(text))?;
-        let value = |one: &Value| one.pointer("/value/1").and_then(Value::as_str).map(ToOwned::to_owned);
-        Ok(series.iter().filter_map(value).collect())
+        self.query_client().query(query).await
+    }
+
+    /// Asks queries wherever it is taken to.
+    pub fn query_client(&self) -> QueryClient {
+        QueryClient { client: self.client.clone(), url: self.url() }
     }
 
     /// Asks an instant query until its values satisfy `condition`, as they do a scrape after the series changed.
@@ -178,6 +175,28 @@ impl Prometheus {
         self.server
             .wait_until_ready(async || client.get(&url).send().await?.error_for_status().map(drop))
             .await
+    }
+}
+
+/// Asks one Prometheus queries.
+#[derive(Clone, Debug)]
+pub struct QueryClient {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl QueryClient {
+    /// The values of an instant query, as Prometheus writes them; empty where there is no series.
+    pub async fn query(&self, query: &str) -> Result<Vec<String>, QueryError> {
+        let failed = |answer: String| QueryError { query: query.to_owned(), answer };
+        let url = format!("{}/api/v1/query", self.url);
+        let answer = self.client.post(url).form(&[("query", query)]).send().await;
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
+        let text = answer.text().await.map_err(|error| failed(error.to_string()))?;
+        let value: Value = serde_json::from_str(&text).map_err(|_| failed(text.clone()))?;
+        let series = value.pointer("/data/result").and_then(Value::as_array).ok_or_else(|| failed(text))?;
+        let value = |one: &Value| one.pointer("/value/1").and_then(Value::as_str).map(ToOwned::to_owned);
+        Ok(series.iter().filter_map(value).collect())
     }
 }
 
