@@ -70,7 +70,7 @@ struct Truth {
     version: u32,
     /// What the watch has seen.
     seen: Sight,
-    /// Pods evicted of which nobody has been told yet.
+    /// Pods evicted of which the watch has not told yet.
     untold: u32,
 }
 
@@ -458,7 +458,6 @@ impl World {
                     Some(claim) => {
                         let sight = self.counted(service, now);
                         self.ledger.see(&name, claim, sight, now);
-                        self.truth[service].untold = 0;
                     }
                     None => proven = false,
                 }
@@ -507,7 +506,6 @@ impl World {
             let claim = self.shape.services[service].claim(self.truth[service].spec);
             let claim = Claim { movable: false, ..claim };
             self.ledger.see(&workload(service), claim, self.sight(service), at(self.now));
-            self.truth[service].untold = 0;
         }
     }
 }

@@ -345,16 +345,9 @@ impl Ledger {
         held.map_or(0, |held| held.most(now, self.linger(budget)))
     }
 
-    /// What counts against the budget: the larger of what is granted and what is held (rule 3). Until what a predecessor
-    /// sent has landed, its workload may grow to the grant beside pods that end (rule 6).
+    /// What counts against the budget: the larger of what is granted and what is held (rule 3).
     pub fn charge(&self, workload: &Workload, budget: &str, now: Time) -> u32 {
-        let Some(account) = self.accounts.get(budget) else { return self.held(workload, budget, now) };
-        let entry = self.entries.get(workload);
-        let ending = entry.filter(|_| now < account.settled).and_then(|entry| {
-            let draw = entry.claim.as_ref()?.draw(budget)?;
-            Some(draw.per_pod.saturating_mul(entry.sight.beside))
-        });
-        let granted = account.granted(workload).saturating_add(ending.unwrap_or(0));
+        let granted = self.accounts.get(budget).map_or(0, |account| account.granted(workload));
         granted.max(self.held(workload, budget, now))
     }
 
@@ -408,10 +401,15 @@ impl Ledger {
         for draw in &claim.draws {
             let seen = claim.reach_of(draw, sight);
             let growing = growth.map_or(0, |to| claim.reach_of(draw, to));
+            let account = self.accounts.get(&draw.budget);
+            // What a predecessor sent may yet grow the workload to its grant, beside pods that end (rule 6).
+            let inherited = account.filter(|account| now < account.settled).map_or(0, |account| {
+                account.granted(workload).saturating_add(draw.per_pod.saturating_mul(sight.beside))
+            });
             let linger = self.linger(&draw.budget);
             if let Some(entry) = self.entries.get_mut(workload) {
                 let held = entry.held.entry(draw.budget.clone()).or_default();
-                held.see(seen.max(growing), now, linger);
+                held.see(seen.max(growing).max(inherited), now, linger);
             }
         }
         // What is no longer drawn on lingers, and is then forgotten.
