@@ -61,11 +61,12 @@ e2e: setup ## The scenarios on the double and on real servers, with what they pr
 	cargo test --package e2e --tests -- --nocapture --test-threads=1
 
 soak: ## The operator under fire: SEEDS=100000 worlds with faults; SEED=7 replays one and tells what happened
-	cargo build --package e2e --bin soak
 ifdef SEED
+	cargo build --package e2e --bin soak
 	cargo run --quiet --package e2e --bin soak -- --seed $(SEED)
 else
-	cargo run --quiet --package e2e --bin soak -- --seeds $(SEEDS) --first $(FIRST)
+	cargo build --profile soak --package e2e --bin soak
+	cargo run --quiet --profile soak --package e2e --bin soak -- --seeds $(SEEDS) --first $(FIRST)
 endif
 
 mutants: ## Breaks each rule of the protocol in turn; some seed must notice

@@ -78,6 +78,7 @@ impl World {
                 pods: (0..REPLICAS).map(pod).collect(),
                 departed: Vec::new(),
                 rollout: Rollout::Settled,
+                revision: 0,
                 update: UpdateStrategy::RollingUpdate {
                     max_surge: CountOrPercent::Percent(25),
                     max_unavailable: CountOrPercent::Percent(25),

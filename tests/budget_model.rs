@@ -434,7 +434,7 @@ impl World {
                 self.truth[write.service].seen.pods = seen.spec + seen.beside;
             }
         }
-        if carried && grows && after > write.limit.max(before) + write.evicted {
+        if carried && grows && after > write.limit.max(self.limit).max(before) + write.evicted {
             return Err(format!(
                 "a write of ours raised what pods reach from {before} to {after}, and the limit was {}",
                 write.limit

@@ -14,10 +14,12 @@
 
 mod common;
 
-use common::{fresh, observation, policy, workload};
+use common::{answered, fresh, observation, policy, workload};
 use plimsoll::control::{
-    ConditionStatus, Decision, Memory, Observation, Policy, Reason, Rollout, Workload, decide,
+    ConditionStatus, Decision, Memory, Observation, Policy, Reason, Rollout, Target, TargetFault,
+    TargetFaultKind, Workload, decide,
 };
+use plimsoll::signal::Answer;
 use plimsoll::time::{Span, Time};
 
 const STEP: Span = Span::from_seconds(15);
@@ -118,6 +120,37 @@ fn a_rollout_that_moves_on_is_waited_for_however_long_it_takes() {
     });
     assert_eq!(shown_since(&course, "RolloutStalled", Reason::RolloutStalled), None);
     assert!(course.iter().all(|(_, decision)| decision.write.is_none()));
+}
+
+#[test]
+fn another_revision_is_another_rollout_with_a_deadline_of_its_own() {
+    // A quota lets no pod come; after eight minutes somebody rolls out the next revision.
+    let course = course(&policy(""), 80, |tick, now| {
+        idle(now, |workload| {
+            workload.rollout = Rollout::Progressing;
+            workload.revision = if tick < 32 { 1 } else { 2 };
+        })
+    });
+    let since = shown_since(&course, "RolloutStalled", Reason::RolloutStalled);
+    assert_eq!(since, Some(480 + 630));
+}
+
+#[test]
+fn a_workload_that_cannot_be_read_makes_no_metric_unfit() {
+    let policy = policy("fallback: {afterSeconds: 60, replicas: 15}\n");
+    let course = course(&policy, 8, |tick, now| {
+        let mut world = observation(workload(10, now), vec![fresh(1000.0)]);
+        if tick == 1 || tick == 2 {
+            let message = "the API server does not answer".to_owned();
+            world.target = Target::Unseen(TargetFault { kind: TargetFaultKind::Unavailable, message });
+        }
+        if tick > 2 {
+            world.readings = vec![answered(Answer::NoSeries)];
+        }
+        world
+    });
+    let writes = course.iter().filter(|(_, decision)| decision.write == Some(15));
+    assert_eq!(writes.map(|(seconds, _)| *seconds).next(), Some(90), "the metric was fit until 30");
 }
 
 #[test]

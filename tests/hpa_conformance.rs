@@ -134,6 +134,7 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
             pods: Vec::new(),
             departed: Vec::new(),
             rollout: Rollout::Settled,
+            revision: 0,
             update: UpdateStrategy::RollingUpdate {
                 max_surge: CountOrPercent::Percent(25),
                 max_unavailable: CountOrPercent::Percent(25),

@@ -9,11 +9,14 @@ use e2e::chaos::mutants::MUTANTS;
 use e2e::chaos::soak::{Soak, report};
 use e2e::chaos::{Scenario, run};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// So many seeds are run at each test; `make soak SEEDS=100000` runs more.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 1000;
 
 #[test]
-fn five_hundred_seeds_end_without_a_violation_and_meet_every_fault() {
+fn a_thousand_seeds_end_without_a_violation_and_meet_every_fault() {
     let threads = available_parallelism().map_or(2, usize::from);
     let soak = Soak { first: 0, seeds: SEEDS, threads, most_failures: 5 };
     let summary = soak.run(|_, outcome| {

@@ -303,6 +303,14 @@ async fn a_stateful_set_starts_replaces_and_ends_its_pods_in_order() {
     assert_eq!(there(&server), ["db-0", "db-1", "db-2"], "the third is draining, the second waits");
     pass(20).await;
     assert_eq!(there(&server), ["db-0"]);
+
+    let again = json!({"metadata": {"name": "db"}, "spec": sets.get("default", "db").unwrap()["spec"]});
+    sets.delete("default", "db", None).unwrap();
+    pass(1).await;
+    sets.create("default", again).unwrap();
+    pass(20).await;
+    let ready = sets.get("default", "db").unwrap()["status"]["readyReplicas"].clone();
+    assert_eq!(ready, json!(1), "the name of a pod that drains is free once it is gone");
 }
 
 #[tokio::test(start_paused = true)]

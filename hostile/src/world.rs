@@ -104,6 +104,7 @@ fn workload(source: &mut Unstructured, now: Time) -> Result<Workload> {
         pods,
         departed: if source.ratio(1, 8)? { vec![departed] } else { Vec::new() },
         rollout: *source.choose(&[Settled, Settled, Settled, Progressing, Stalled])?,
+        revision: 0,
         update: match source.int_in_range(0..=3)? {
             0 => UpdateStrategy::Replace,
             1 => UpdateStrategy::Unknown,

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::api::RolloutOverlap;
-use crate::ceiling::connections::{Assume, RolloutShape};
+use crate::ceiling::connections::{Assume, RolloutShape, pods_beside};
+use crate::control::Workload as Seen;
+use crate::number::count_of;
 
 /// A workload as budgets know it. Holdings are the workload's, whatever policy speaks for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,6 +101,12 @@ impl Claim {
             }
         }
         if fits == 0 { 0 } else { self.reach(draw, fits, 0) }
+    }
+
+    /// A workload as seen, with what counts beside its replicas.
+    pub fn sight(&self, uid: u64, seen: &Seen) -> Sight {
+        let beside = pods_beside(&seen.pods, seen.spec_replicas, &self.shape);
+        Sight { uid, spec: seen.spec_replicas, beside, pods: count_of(seen.pods.len()) }
     }
 
     /// What is drawn on a budget.

@@ -382,7 +382,7 @@ impl Ledger {
     }
 
     fn linger(&self, budget: &str) -> Span {
-        self.accounts.get(budget).map_or(Lending::default().linger, |account| account.lending.linger)
+        self.accounts.get(budget).map_or_else(|| Lending::default().linger, |account| account.lending.linger)
     }
 
     /// Brings what is held up to what is seen and under way.
@@ -394,7 +394,9 @@ impl Ledger {
         }
         let Some(entry) = self.entries.get(workload) else { return };
         let ghosts = entry.ghosts.iter().fold(0, |sum: u32, ghosts| sum.saturating_add(ghosts.pods));
-        let growth = entry.growth.map(|growth| growth.to.with(ghosts));
+        // Pods that end were seen since the growth was sent, or were there before: whichever are more.
+        let growing = |to: Sight| Sight { beside: to.beside.max(entry.sight.beside), ..to };
+        let growth = entry.growth.map(|growth| growing(growth.to).with(ghosts));
         let sight = entry.sight.with(ghosts);
         for draw in &claim.draws {
             let seen = claim.reach_of(draw, sight);

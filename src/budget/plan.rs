@@ -104,11 +104,11 @@ impl Ledger {
             .into_iter()
             .map(|party| (party.clone(), self.charge(party, budget, now)))
             .collect();
-        let charged: u32 = charges.values().fold(0, |sum, charge| sum.saturating_add(*charge));
+        let in_all: u32 = charges.values().fold(0, |sum, charge| sum.saturating_add(*charge));
         let steady: u32 = charges.keys().map(|party| self.steady(party, budget)).fold(0, u32::saturating_add);
         let mut plan = Plan {
             overcommitted: steady.saturating_sub(account.limit.for_growth),
-            free: account.limit.for_growth.saturating_sub(charged),
+            free: account.limit.for_growth.saturating_sub(in_all),
             ..Plan::default()
         };
         for (party, charge) in &charges {

@@ -396,6 +396,7 @@ impl State {
                 pods: pods.into_values().collect(),
                 departed,
                 rollout: record.rollout(alive.len()),
+                revision: record.revision(),
                 update: record.update,
                 termination_grace: record.termination_grace,
                 progress_deadline: record.progress_deadline,

@@ -272,7 +272,7 @@ fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_co
     put_deployment(&index, &web(), "web");
     index.put_replica_set(Uid::of("rs-web"), "shop", Uid::of("web"));
     index.put_replica_set(Uid::of("rs-other"), "shop", Uid::of("other"));
-    let record = index.trim_workload(&web(), |before| before.cloned()).unwrap();
+    let record = index.trim_workload(&web(), |before| Some(before?.clone())).unwrap();
     let job = PodRecord { in_replica_set: false, ..pod_record("of-a-job", "job", &json!({})) };
     let pods = [
         pod_record("a", "rs-web", &json!({})),

@@ -21,6 +21,8 @@ pub struct View {
     pub target: Target,
     /// The version that a write must name; none if it could not be seen.
     pub resource_version: Option<String>,
+    /// The watch has not told of this version yet: what is known of the workload but its count may be older.
+    pub behind: bool,
     /// The departures told so far.
     pub departures: u64,
     /// Identity of the workload; none if it could not be seen.
@@ -87,9 +89,10 @@ impl Viewer {
             scales.get(&reference.api_version, &reference.kind, &policy.key.namespace, &reference.name).await;
         match (scale, found) {
             (Ok(scale), Some(mut found)) => {
+                let behind = found.resource_version != scale.resource_version;
                 found.workload.spec_replicas = scale.spec_replicas;
                 found.resource_version = scale.resource_version;
-                View::found(found)
+                View { behind, ..View::found(found) }
             }
             (Ok(scale), None) => self.by_selector(scales, &policy.key.namespace, scale, look, told).await,
             (Err(error), _) => View::failed(error, told),
@@ -140,6 +143,7 @@ impl Viewer {
                 pods,
                 departed,
                 rollout: Rollout::Settled,
+                revision: 0,
                 update: UpdateStrategy::Unknown,
                 termination_grace: grace.unwrap_or(DEFAULT_TERMINATION_GRACE),
                 progress_deadline: DEFAULT_PROGRESS_DEADLINE,
@@ -156,6 +160,7 @@ impl View {
         Self {
             target: Target::Seen(found.workload),
             resource_version: Some(found.resource_version),
+            behind: false,
             departures: found.departures,
             uid: Some(found.uid),
             error: None,
@@ -175,6 +180,7 @@ impl View {
         Self {
             target: Target::Unseen(TargetFault { kind, message }),
             resource_version: None,
+            behind: false,
             departures: told,
             uid: None,
             error: None,

@@ -118,6 +118,11 @@ impl WorkloadRecord {
         })
     }
 
+    /// The revision asked for.
+    pub(super) const fn revision(&self) -> u64 {
+        self.revisions.template
+    }
+
     /// Whether a new revision is being rolled out, when live pods of `revisions` revisions can be seen.
     pub(super) fn rollout(&self, revisions: usize) -> Rollout {
         let Revisions { mixed, stalled, template, observed } = self.revisions;

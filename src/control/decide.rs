@@ -45,7 +45,10 @@ pub fn decide(
 ) -> (Decision, Memory) {
     let decision = match &observation.target {
         Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
-        Target::Unseen(fault) => unseen(policy, fault, now),
+        Target::Unseen(fault) => {
+            memory.note_sound(policy, &observation.readings, now);
+            unseen(policy, fault, now)
+        }
     };
     (decision, memory)
 }
@@ -253,13 +256,15 @@ fn expire_missing(counts: &mut Counts, yardstick: Yardstick, memory: &mut Memory
 }
 
 /// The rollout under way. Where no pod has come, turned Ready or begun to go for as long as a pod may take to start and
-/// to go, it makes no progress and counts as stalled, also where its controller never says so.
+/// to go, it makes no progress and counts as stalled, also where its controller never says so. Another revision is another
+/// rollout.
 fn rollout(workload: &Workload, memory: &mut Memory, now: Time) -> Rollout {
     if workload.rollout != Rollout::Progressing {
         memory.rollout_since = None;
         return workload.rollout;
     }
-    let since = *memory.rollout_since.get_or_insert(now);
+    let known = memory.rollout_since.filter(|(revision, _)| *revision == workload.revision);
+    let (_, since) = *memory.rollout_since.insert(known.unwrap_or((workload.revision, now)));
     let signs = workload.pods.iter().flat_map(|pod| {
         [Some(pod.created), pod.ready_since, pod.terminating_since]
             .into_iter()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::observation::Workload;
 use super::reason::Reason;
 use crate::api::Enforcement;
 use crate::capacity::Counts;
@@ -72,6 +73,19 @@ pub struct Footprint {
     pub wanted: u32,
     /// Its count follows this policy, so that something can be asked back.
     pub movable: bool,
+}
+
+impl Footprint {
+    /// Of a workload of which nothing is measured and for which nobody speaks: what it has.
+    pub fn unmeasured(workload: &Workload) -> Self {
+        let shape = RolloutShape {
+            update: workload.update,
+            termination_grace: workload.termination_grace,
+            drain: None,
+            start_up: None,
+        };
+        Self { shape, beside: 0, wanted: workload.spec_replicas, movable: false }
+    }
 }
 
 /// One step from need to count.

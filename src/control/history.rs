@@ -271,6 +271,7 @@ impl<'a> Scene<'a> {
             pods: (0..u64::from(replicas.saturating_add(surge))).map(pod).collect(),
             departed: Vec::new(),
             rollout: Rollout::Settled,
+            revision: 0,
             update: self.workload.update,
             termination_grace: self.workload.termination_grace,
             progress_deadline: self.workload.progress_deadline,

@@ -8,8 +8,9 @@ use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
 use super::window::{Extreme, Window};
+use crate::api::Role;
 use crate::capacity::Durations;
-use crate::signal::{MovingAverage, Quality};
+use crate::signal::{MovingAverage, Quality, Reading, is_sound};
 use crate::time::{Span, Time};
 
 /// Fewest measured durations that are believed.
@@ -41,8 +42,8 @@ pub struct Memory {
     pub(super) asked: Option<Asked>,
     /// Since when pods that were asked for have been missing.
     pub(super) missing_since: Option<Time>,
-    /// Since when a rollout has been under way.
-    pub(super) rollout_since: Option<Time>,
+    /// The revision that is being rolled out, and since when.
+    pub(super) rollout_since: Option<(u64, Time)>,
     /// The count as it was seen last, or asked for.
     pub(super) expected: Option<u32>,
     /// Counts set by others.
@@ -192,6 +193,17 @@ impl Memory {
     /// Takes note that the count asked for last was accepted; another one seen next was set by somebody else.
     pub fn note_written(&mut self) {
         self.expected = self.asked.map(|asked| asked.to).or(self.expected);
+    }
+
+    /// Takes note that a leading signal could be read at an evaluation at which the workload could not: the fallback
+    /// counts the time without a signal.
+    pub(super) fn note_sound(&mut self, policy: &Policy, readings: &[Reading], now: Time) {
+        let mut signals = policy.signals.iter().zip(readings);
+        if self.born.is_some()
+            && signals.any(|(signal, reading)| signal.role == Role::Leading && is_sound(signal, reading))
+        {
+            self.last_fresh = Some(now);
+        }
     }
 
     /// Takes note of the time, and of a change that has landed.

@@ -70,6 +70,9 @@ pub struct Workload {
     pub departed: Vec<Departed>,
     /// Whether a new revision is being rolled out.
     pub rollout: Rollout,
+    /// The revision asked for, as a number that another pod template changes; 0 where it is not known.
+    #[serde(default)]
+    pub revision: u64,
     /// How the workload replaces its pods.
     pub update: UpdateStrategy,
     /// The longest a pod may take to shut down (`terminationGracePeriodSeconds`).

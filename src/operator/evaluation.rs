@@ -45,8 +45,12 @@ pub(super) fn questions(
     spec.metrics.iter().map(question).collect()
 }
 
-/// Growth under a limit on connections counts every pod that holds some; a watch may not have told of all.
-fn must_be_proven(policy: &Policy, decision: &Decision) -> bool {
+/// Growth under a limit on connections counts every pod that holds some; a watch may not have told of all. Nothing is
+/// removed over a version that no watch has told of: it may have begun a rollout.
+fn must_be_proven(policy: &Policy, decision: &Decision, behind: bool) -> bool {
+    if decision.write < decision.from && decision.write.is_some() {
+        return behind;
+    }
     decision.write > decision.from
         && decision.write.is_some()
         && policy.connections.iter().any(|connections| connections.enforcement != Enforcement::Observe)
@@ -150,7 +154,7 @@ impl PolicyTask {
             }
             let (decision, mut memory) =
                 (self.context.decide)(policy, &observation, self.state.memory.clone(), now);
-            if look < Look::Proven && must_be_proven(policy, &decision) {
+            if look < Look::Proven && must_be_proven(policy, &decision, view.behind) {
                 look = Look::Proven;
                 continue;
             }

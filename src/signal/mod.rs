@@ -8,7 +8,7 @@ mod smoothing;
 use serde::{Deserialize, Serialize};
 
 pub use moments::Moments;
-pub use quality::{Judged, Quality, Surroundings};
+pub use quality::{Judged, Quality, Surroundings, is_sound};
 pub use reading::{Age, Answer, Reading};
 pub use smoothing::MovingAverage;
 

@@ -174,6 +174,11 @@ impl Quality {
     }
 }
 
+/// Whether a reading is a number, complete and young enough, whatever else is known.
+pub fn is_sound(signal: &Signal, reading: &Reading) -> bool {
+    number(signal, reading).is_ok() && sound(signal, reading).is_ok()
+}
+
 fn suspect<T>(reason: Reason, message: String) -> Result<T, Fault> {
     Err(Fault(SignalState::Suspect, reason, message))
 }

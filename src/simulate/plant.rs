@@ -151,6 +151,7 @@ impl Plant {
             } else {
                 Rollout::Stalled
             },
+            revision: self.revision.into(),
             update: UpdateStrategy::RollingUpdate {
                 max_surge: self.settings.max_surge,
                 max_unavailable: self.settings.max_unavailable,

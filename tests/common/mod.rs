@@ -51,6 +51,7 @@ pub fn workload(replicas: u32, now: Time) -> Workload {
         pods: (0..replicas.min(2000)).map(pod).collect(),
         departed: Vec::new(),
         rollout: Rollout::Settled,
+        revision: 0,
         update: UpdateStrategy::RollingUpdate {
             max_surge: CountOrPercent::Percent(25),
             max_unavailable: CountOrPercent::Percent(25),

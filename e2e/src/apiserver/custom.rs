@@ -1,6 +1,7 @@
 //! Custom resources: from a CustomResourceDefinition to the kinds it serves.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::core::cel::{CompiledSchema, ErrorKind, RootContext, ValidationError, Validator, compile_schema};
 use serde_json::{Map, Value, json};
@@ -16,6 +17,8 @@ pub(crate) struct Custom {
     pub(crate) rules: CompiledSchema,
     pub(crate) openapi: Value,
     pub(crate) columns: Vec<Column>,
+    /// The fields of an object with rules in them; none if it has rules of its own.
+    ruled: Option<Vec<String>>,
     root: RootContext,
 }
 
@@ -49,6 +52,12 @@ impl Custom {
         object: &Value,
         old: Option<&Value>,
     ) -> Vec<Cause> {
+        // What was valid when it was stored, and has not changed, is valid; a status says nothing to most rules.
+        if let (Some(old), Some(ruled)) = (old, &self.ruled)
+            && ruled.iter().all(|field| old.get(field) == object.get(field))
+        {
+            return Vec::new();
+        }
         match validator.validate_compiled_with_context(&self.rules, object, old, Some(&self.root)) {
             Ok(()) => Vec::new(),
             Err(errors) => errors.into_iter().map(|error| cause_of(&error)).collect(),
@@ -72,8 +81,27 @@ fn cause_of(error: &ValidationError) -> Cause {
     }
 }
 
-/// The kinds that `crd` serves, one for each served version.
-pub(crate) fn kinds_of(crd: &Value) -> Result<Vec<Kind>, Vec<Cause>> {
+/// The kinds that `crd` serves, one for each served version. Tests install the same definitions again and again, and
+/// compiling them takes longer than many a test: the last few are kept.
+pub(crate) fn kinds_of(crd: &Value) -> Result<Vec<Arc<Kind>>, Vec<Cause>> {
+    type Known = (String, Value, Vec<Arc<Kind>>);
+    static KNOWN: Mutex<VecDeque<Known>> = Mutex::new(VecDeque::new());
+    let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (name, spec) = (object::name(crd), crd.get("spec").unwrap_or(&Value::Null));
+    if let Some((.., kinds)) = lock().iter().find(|(known, of, _)| known == name && of == spec) {
+        return Ok(kinds.clone());
+    }
+    let kinds: Vec<Arc<Kind>> = compiled_kinds_of(crd)?.into_iter().map(Arc::new).collect();
+    let mut known = lock();
+    known.truncate(MOST_KNOWN - 1);
+    known.push_front((name.to_owned(), spec.clone(), kinds.clone()));
+    Ok(kinds)
+}
+
+/// So many definitions are kept compiled.
+const MOST_KNOWN: usize = 8;
+
+fn compiled_kinds_of(crd: &Value) -> Result<Vec<Kind>, Vec<Cause>> {
     let mut kinds = Vec::new();
     let mut causes = name_problems(crd);
     for (index, version) in object::list(crd, &["spec", "versions"]).iter().enumerate() {
@@ -157,6 +185,7 @@ fn kind_of(crd: &Value, version: &Value, path: &str) -> Result<Kind, Vec<Cause>>
             rules: compile_schema(openapi),
             openapi: openapi.clone(),
             columns,
+            ruled: ruled_fields(openapi),
             root: RootContext { api_version, api_group: group.clone(), kind: kind.clone() },
         }),
         plural,
@@ -217,6 +246,14 @@ fn has_rules(schema: &Value) -> bool {
         Value::Array(entries) => entries.iter().any(has_rules),
         _ => false,
     }
+}
+
+fn ruled_fields(openapi: &Value) -> Option<Vec<String>> {
+    if openapi.get("x-kubernetes-validations").is_some() {
+        return None;
+    }
+    let fields = openapi.get("properties").and_then(Value::as_object).into_iter().flatten();
+    Some(fields.filter(|(_, schema)| has_rules(schema)).map(|(field, _)| field.clone()).collect())
 }
 
 /// The CEL rules that do not compile, each with its path.

@@ -1,7 +1,7 @@
 //! The kinds that the server serves: built-in ones, and those of installed CRDs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -108,16 +108,19 @@ pub(crate) struct Kinds {
 
 impl Kinds {
     pub(crate) fn built_in() -> Self {
-        let mut kinds = Self { by_resource: BTreeMap::new() };
-        for row in BUILT_IN {
-            kinds.add(row.kind());
-        }
-        kinds
+        static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
+            let mut kinds = Kinds { by_resource: BTreeMap::new() };
+            for row in BUILT_IN {
+                kinds.add(Arc::new(row.kind()));
+            }
+            kinds
+        });
+        KINDS.clone()
     }
 
-    pub(crate) fn add(&mut self, kind: Kind) {
+    pub(crate) fn add(&mut self, kind: Arc<Kind>) {
         let key = (kind.group.clone(), kind.version.clone(), kind.plural.clone());
-        self.by_resource.insert(key, Arc::new(kind));
+        self.by_resource.insert(key, kind);
     }
 
     /// Removes the kinds of a CRD, by its name.

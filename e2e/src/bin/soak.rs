@@ -1,11 +1,15 @@
 //! Runs seeds of the operator under fire, or replays one with its timeline.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use clap::Parser;
 use e2e::chaos::soak::{Soak, report};
 use e2e::chaos::{Scenario, run};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Runs seeds of the operator under fire, or replays one with its timeline")]
@@ -16,6 +20,9 @@ struct Arguments {
     /// The replay goes without faults; people do what they do
     #[arg(long, requires = "seed")]
     without_faults: bool,
+    /// The replay records every decision in this directory
+    #[arg(long, requires = "seed")]
+    record: Option<PathBuf>,
     /// How many seeds to run
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
@@ -36,7 +43,7 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     if let Some(seed) = arguments.seed {
-        return replay(seed, arguments.without_faults);
+        return replay(seed, arguments.without_faults, arguments.record);
     }
     let threads = arguments.threads.unwrap_or_else(|| available_parallelism().map_or(2, usize::from));
     let soak =
@@ -57,8 +64,8 @@ fn main() -> ExitCode {
     if summary.failures.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn replay(seed: u64, without_faults: bool) -> ExitCode {
-    let mut scenario = Scenario::draw(seed);
+fn replay(seed: u64, without_faults: bool, record: Option<PathBuf>) -> ExitCode {
+    let mut scenario = Scenario { record, ..Scenario::draw(seed) };
     if without_faults {
         scenario = scenario.without_faults();
     }

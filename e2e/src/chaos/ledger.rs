@@ -30,6 +30,8 @@ pub struct State {
     pub writes: Vec<Vec<ScaleWrite>>,
     /// Writes of the operator, other than of leases, that the API server accepted: when, and of what.
     pub accepted: Vec<(Duration, String)>,
+    /// When each workload's pod template was last changed, or the workload made anew.
+    pub revised: Vec<Duration>,
     /// When somebody else set a workload's count.
     pub counts_by_others: Vec<Vec<Duration>>,
     /// Moments at which what a client hears of a kind was disturbed.
@@ -50,6 +52,8 @@ pub struct State {
     pub clock: Vec<(Duration, i64)>,
     /// When operators started.
     pub starts: Vec<Duration>,
+    /// From when on everything had to be as it should be.
+    pub settled: Duration,
 }
 
 /// A policy as a person wrote it.
@@ -94,6 +98,8 @@ pub struct Answered {
     pub form: Form,
     /// The number, if the answer was fit to use.
     pub good: Option<f64>,
+    /// The workload's count then.
+    pub replicas: u32,
 }
 
 /// A count that was written.
@@ -126,6 +132,7 @@ impl Ledger {
             histories: vec![Vec::new(); workloads],
             recalled: vec![Vec::new(); workloads],
             counts_by_others: vec![Vec::new(); workloads],
+            revised: vec![Duration::ZERO; workloads],
             clock: vec![(Duration::ZERO, 0)],
             ..State::default()
         };

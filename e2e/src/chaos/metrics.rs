@@ -16,7 +16,9 @@ use tokio::time::sleep;
 use super::dice::{Dice, Draw};
 use super::fault::{MetricClass, MetricFault};
 use super::ledger::{Answered, Form, Ledger};
+use super::oracle::World;
 use super::scenario::{BASE, Scenario, TARGET};
+use crate::apiserver::ApiServer;
 
 /// How often targets are scraped.
 const SCRAPE: Duration = Duration::from_secs(5);
@@ -29,6 +31,7 @@ pub const TIMEOUT_SECONDS: u32 = 5;
 
 /// The metrics of a world.
 pub struct Metrics {
+    server: ApiServer,
     scenario: Arc<Scenario>,
     ledger: Arc<Ledger>,
     dice: Dice,
@@ -42,9 +45,15 @@ pub struct Questions {
 
 impl Metrics {
     /// The metrics of `scenario`.
-    pub fn new(scenario: Arc<Scenario>, ledger: Arc<Ledger>) -> Self {
+    pub fn new(server: &ApiServer, scenario: Arc<Scenario>, ledger: Arc<Ledger>) -> Self {
         let dice = Dice::seeded(scenario.seed).of("metrics at work");
-        Self { scenario, ledger, dice }
+        Self { server: server.clone(), scenario, ledger, dice }
+    }
+
+    /// The count asked of a workload now.
+    fn replicas(&self, workload: usize) -> u32 {
+        let (server, scenario, ledger, metrics) = (&self.server, &self.scenario, &self.ledger, self);
+        World { server, scenario, ledger, metrics }.replicas(workload)
     }
 
     /// The way in which one process asks.
@@ -182,6 +191,7 @@ impl Questions {
             Some(MetricClass::Slow) if in_time => truth,
             Some(_) => None,
         };
+        let replicas = metrics.replicas(workload);
         let is_rival = query.contains("rival");
         metrics.ledger.state().answers.get_mut(workload).into_iter().filter(|_| !is_rival).for_each(
             |answers| {
@@ -190,6 +200,7 @@ impl Questions {
                     asked: now,
                     form,
                     good: good.filter(|_| !clock_off),
+                    replicas,
                 });
             },
         );

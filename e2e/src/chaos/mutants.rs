@@ -15,6 +15,12 @@ pub struct Mutant {
 }
 
 /// Every rule that seeds must notice the absence of.
+///
+/// Three rules are not among them, since another one stands behind each. After a write whose outcome is not known the
+/// workload is read again, and a workload made anew has another uid: were either forgotten, the version that every write
+/// names would be refused all the same. And whether the lease still lets a write begin is asked for a process that was
+/// stopped; one that runs gives the lead up by itself before that. No process stands still in virtual time alone, so that
+/// gate is tested by `tests/election_model.rs`, and by `tests/real_leaders.rs` with processes that are stopped.
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "a count is written only over the version that was seen",
@@ -24,15 +30,17 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "NaN is not a small number",
-        file: "src/signal/quality.rs",
-        text: "Answer::Value(value) if value.is_nan() => suspect(",
-        instead: "Answer::Value(value) if value.is_nan() => Ok(0.001), Answer::Value(value) if value.is_nan() => suspect(",
+        file: "src/control/demand.rs",
+        text: "Compat::None => memory.quality.judge(signal, reading, &surroundings),",
+        instead: "Compat::None => { let answer = match &reading.answer { Answer::Value(value) if value.is_nan() => Answer::Value(0.001), other => other.clone() }; \
+                  memory.quality.judge(signal, &Reading { answer, ..reading.clone() }, &surroundings) }",
     },
     Mutant {
         rule: "no series is not a small number",
-        file: "src/signal/quality.rs",
-        text: "Answer::NoSeries => missing(",
-        instead: "Answer::NoSeries => Ok(0.001), Answer::NoSeries => missing(",
+        file: "src/control/demand.rs",
+        text: "Compat::None => memory.quality.judge(signal, reading, &surroundings),",
+        instead: "Compat::None => { let answer = match &reading.answer { Answer::NoSeries => Answer::Value(0.001), other => other.clone() }; \
+                  memory.quality.judge(signal, &Reading { answer, ..reading.clone() }, &surroundings) }",
     },
     Mutant {
         rule: "a partial answer is not an answer",

@@ -118,7 +118,9 @@ impl People {
             Deed::DeleteTarget => self.targets(workload)?.delete(NAMESPACE, name, None),
             Deed::CreateTarget => {
                 self.set_good(index, true);
-                self.targets(workload)?.create(NAMESPACE, workload.manifest.clone()).map(drop)
+                self.targets(workload)?.create(NAMESPACE, workload.manifest.clone())?;
+                self.note_revision(index);
+                Ok(())
             }
             Deed::PutAutoscaler => {
                 let kind = if workload.stateful { "StatefulSet" } else { "Deployment" };
@@ -247,7 +249,14 @@ impl People {
         );
         let template = template(&workload.name, startup.parse().unwrap_or(1.0), revision, self.revisions);
         self.set_good(index, !matches!(revision, Revision::Crashing | Revision::NeverReady));
-        self.change_target(workload, |target| object::set(target, &["spec", "template"], template))
+        self.change_target(workload, |target| object::set(target, &["spec", "template"], template))?;
+        self.note_revision(index);
+        Ok(())
+    }
+
+    fn note_revision(&self, index: usize) {
+        let now = self.ledger.now();
+        self.ledger.state().revised.get_mut(index).into_iter().for_each(|revised| *revised = now);
     }
 
     fn set_good(&mut self, index: usize, good: bool) {

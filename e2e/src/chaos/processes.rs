@@ -13,10 +13,9 @@ use super::fault::Moment;
 use super::ledger::Ledger;
 use super::metrics::{Metrics, TIMEOUT_SECONDS, milliseconds};
 use super::oracle::lease;
-use super::people::NAMESPACE;
 use super::scenario::{BASE, Scenario};
 use super::wire::Wire;
-use crate::apiserver::{ApiServer, object};
+use crate::apiserver::ApiServer;
 
 /// How long Kubernetes waits before it starts a container again that ended by itself.
 const RESTART: Duration = Duration::from_secs(10);
@@ -47,7 +46,7 @@ impl Keeper {
                 Wire::new(&self.server, &self.scenario, &self.ledger, number, self.token, &self.written);
             self.ledger.state().starts.push(self.ledger.now());
             self.ledger.say(format!("process {number} starts"));
-            self.note_what_status_tells(number);
+            lease::note_what_status_tells(&wire);
             let down = self.live(&wire, number).await;
             wire.kill();
             sleep(down).await;
@@ -72,6 +71,7 @@ impl Keeper {
         let options = Options {
             clock: Clock::faulty(now, self.clock.clone()),
             instance: lease::identity(number),
+            record: self.scenario.record.as_ref().map(|directory| directory.join(lease::identity(number))),
             election: self.scenario.pair.then(|| Election {
                 namespace: lease::NAMESPACE.to_owned(),
                 name: lease::NAME.to_owned(),
@@ -117,22 +117,6 @@ impl Keeper {
                     let _ = running.await;
                 }
                 down
-            }
-        }
-    }
-
-    /// Which changes a process that starts now can know of.
-    fn note_what_status_tells(&self, number: u32) {
-        let Ok(policies) = self.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies") else {
-            return;
-        };
-        for (index, workload) in self.scenario.workloads.iter().enumerate() {
-            let policy = policies.get(NAMESPACE, &workload.name).unwrap_or_default();
-            for change in object::list(&policy, &["status", "lastChanges"]) {
-                let at = object::text(change, &["time"]).parse::<jiff::Timestamp>().unwrap_or_default();
-                let count = |field: &str| object::count(change, &[field]);
-                let told = (number, at.as_millisecond().saturating_sub(BASE), count("from"), count("to"));
-                self.ledger.state().recalled.get_mut(index).into_iter().for_each(|known| known.push(told));
             }
         }
     }

@@ -8,19 +8,23 @@ use std::time::Duration;
 
 use plimsoll::operator::ClockError;
 use serde_json::Value;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::oracle;
 use super::people::{NAMESPACE, People};
 use super::processes::Keeper;
-use super::scenario::{BASE, Scenario};
+use super::scenario::{BASE, QUIET, Scenario};
 use crate::apiserver::{ApiServer, Failure, Rule, Settings};
 use crate::bed::operator_rights;
 use crate::clock::Clock;
 use crate::plant::{Lasting, Plant, PlantSettings};
 
+/// No rollout takes longer: 22 pods one after the other, each with its start and the longest drain.
+const LONGEST_ROLLOUT: Duration = Duration::from_hours(2);
+/// Once pods have stopped coming and going, the rest takes no longer.
+const AFTER_ROLLOUT: Duration = Duration::from_mins(5);
 /// The operator's bearer token.
 const TOKEN: &str = "operator";
 
@@ -107,7 +111,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     };
     let _plant = Plant::start(&server, plant)?;
     let people = People::begin(&server, &scenario, &ledger)?;
-    let metrics = Arc::new(Metrics::new(Arc::clone(&scenario), Arc::clone(&ledger)));
+    let metrics = Arc::new(Metrics::new(&server, Arc::clone(&scenario), Arc::clone(&ledger)));
     let clock = ClockError::default();
     let written = Arc::default();
     let keeper = |index| Keeper {
@@ -125,16 +129,18 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     let jumps = tokio::spawn(jump(Arc::clone(&scenario), Arc::clone(&ledger), clock));
     let people = tokio::spawn(people.work());
 
-    sleep_until(ledger.started() + scenario.settled()).await;
+    sleep_until(ledger.started() + scenario.calm).await;
     match people.await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => ledger.violation(format!("the world could not be put right: {failure}")),
         Err(error) => ledger.violation(format!("the people are gone: {error}")),
     }
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let world = oracle::World { server: &server, scenario: &scenario, ledger: &ledger, metrics: &metrics };
+    settle(&world).await;
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    ledger.state().settled = ledger.now();
     oracle::end::judge_settled(&world);
-    sleep_until(ledger.started() + scenario.ends()).await;
+    sleep(QUIET).await;
     oracle::end::judge_quiet(&world);
     let tasks_then = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     if tasks_then > tasks + 2 {
@@ -167,6 +173,21 @@ fn rules() -> Result<Vec<Rule>, Failure> {
         })
         .chain([leases.in_namespace(oracle::lease::NAMESPACE)])
         .collect())
+}
+
+/// Waits for as long as the world may take to settle. A rollout takes its own time, and nothing is removed before its end.
+async fn settle(world: &oracle::World<'_>) {
+    let (calm, mut moved) = (world.scenario.calm, world.scenario.calm);
+    loop {
+        sleep(Duration::from_secs(15)).await;
+        let now = world.ledger.now();
+        if !(0..world.scenario.workloads.len()).all(|index| world.is_rolled_out(index)) {
+            moved = now;
+        }
+        if now >= (world.scenario.settled().max(moved + AFTER_ROLLOUT)).min(calm + LONGEST_ROLLOUT) {
+            return;
+        }
+    }
 }
 
 /// Lets the operator's clock jump.

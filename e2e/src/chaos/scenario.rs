@@ -1,6 +1,7 @@
 //! What a seed stands for: workloads with their policies and demand, what people and nature do to them, and which
 //! faults meet the operator. Everything is drawn before the run begins.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -49,6 +50,8 @@ pub struct Scenario {
     pub clock: Vec<(Duration, i64)>,
     /// Two operators share a lease.
     pub pair: bool,
+    /// Where each process records its decisions, if it does.
+    pub record: Option<PathBuf>,
 }
 
 /// A workload with its policy and its demand.
@@ -168,6 +171,7 @@ impl Scenario {
             crashes: storm.crashes(),
             clock: storm.clock(),
             pair: dice.of("pair").falls(0.3),
+            record: None,
             workloads,
         }
     }
@@ -181,11 +185,6 @@ impl Scenario {
     /// When everything must be as it should be.
     pub fn settled(&self) -> Duration {
         self.calm + SETTLING
-    }
-
-    /// When the run ends.
-    pub fn ends(&self) -> Duration {
-        self.settled() + QUIET
     }
 }
 

@@ -138,7 +138,7 @@ impl Wire {
         let Some(asked) = asked else { return self.forward(request).await };
         if let Some(until) = self.partitioned() {
             self.ledger.count(ApiClass::Partition.name());
-            for kind in WATCHED {
+            for kind in WATCHED.into_iter().chain(["get"]) {
                 self.ledger.disturb(kind);
             }
             sleep(until.saturating_sub(self.ledger.now()) + Duration::from_millis(10)).await;

@@ -131,6 +131,7 @@ impl Shadow {
                 pods: Vec::new(),
                 departed: Vec::new(),
                 rollout: Rollout::Settled,
+                revision: 0,
                 update: UpdateStrategy::RollingUpdate {
                     max_surge: CountOrPercent::Percent(25),
                     max_unavailable: CountOrPercent::Percent(25),

@@ -92,6 +92,7 @@ impl Autoscaler {
                 pods: Vec::new(),
                 departed: Vec::new(),
                 rollout: Rollout::Settled,
+                revision: 0,
                 update: UpdateStrategy::RollingUpdate {
                     max_surge: CountOrPercent::Percent(25),
                     max_unavailable: CountOrPercent::Count(0),

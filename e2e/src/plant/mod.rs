@@ -116,8 +116,11 @@ enum Workload {
     Namespace(Key),
 }
 
-/// How often in a row a write may meet somebody else's before the plant gives the workload up until its next news.
+/// How often in a row a write may meet somebody else's before the plant gives the workload up for a while.
 const MAX_CONFLICTS: u32 = 100;
+
+/// After how long a workload is looked at again that could not be looked after.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Controllers {
     fn new(server: &ApiServer, settings: PlantSettings) -> Result<Self, Failure> {
@@ -206,7 +209,12 @@ impl Controllers {
                     conflicts += 1;
                     self.due.insert(workload);
                 }
-                Err(failure) => tracing::warn!(?workload, %failure, "the plant could not act"),
+                // Such as the name of a pod that still drains: no news tells of everything that stands in the way.
+                Err(failure) => {
+                    tracing::debug!(?workload, %failure, "the plant could not act");
+                    conflicts = 0;
+                    self.appoint(Instant::now() + RETRY, workload);
+                }
             }
         }
     }

@@ -9,10 +9,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::super::task::Context;
 use super::figures::{Figures, Found};
 use super::status::{grants, holder_of, invalid, status};
-use super::{NONE_TOLD, Note, claim, orphan_claim, see_found, sight_of, target, words, workload};
+use super::{NONE_TOLD, Note, claim, orphan_claim, see_found, target, words, workload};
 use crate::api::{ConnectionBudgetSpec, ConnectionBudgetStatus};
 use crate::budget::{Claim, Lending, LimitSeen, Plan, Sight, Workload};
-use crate::ceiling::connections::RolloutShape;
 use crate::cluster::{
     ApiErrorKind, BudgetRecord, Found as Seen, TargetKey, list_budgets, selected_namespaces,
     write_budget_status,
@@ -183,23 +182,13 @@ impl Arbiter {
             self.prove_by_policy(&target).await?
         };
         let Some(found) = found else { return Ok(None) };
-        let footprint = Footprint {
-            shape: RolloutShape {
-                update: found.workload.update,
-                termination_grace: found.workload.termination_grace,
-                drain: None,
-                start_up: None,
-            },
-            beside: 0,
-            wanted: found.workload.spec_replicas,
-            movable: false,
-        };
+        let footprint = Footprint::unmeasured(&found.workload);
         let claim = match (policy, per_pod) {
             (Some(policy), _) => claim(&policy, &footprint),
             (None, Some(per_pod)) => orphan_claim(budget, per_pod, &footprint),
             (None, None) => return Ok(None),
         };
-        let sight = sight_of(&found, &claim);
+        let sight = claim.sight(found.uid.0, &found.workload);
         Ok(Some((claim, sight)))
     }
 

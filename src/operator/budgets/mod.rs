@@ -17,7 +17,6 @@ use super::clock::span;
 use super::report::Acted;
 use crate::api::{Enforcement, RolloutOverlap};
 use crate::budget::{Claim, Draw, Ledger, Outcome, Refused, Sight, Standing, Workload};
-use crate::ceiling::connections::pods_beside;
 use crate::cluster::{Found as Seen, Index, TargetKey, Uid};
 use crate::control::{BudgetShare, ConnectionSource, Footprint, Policy, Recall};
 use crate::time::{Span, Time};
@@ -242,15 +241,8 @@ pub(super) fn target(workload: &Workload) -> TargetKey {
 /// Takes note of a workload as seen, under the claim that was made for it last.
 fn see_found(ledger: &mut Ledger, workload: &Workload, found: &Seen, now: Time) {
     let Some(claim) = ledger.claim(workload).cloned() else { return };
-    let sight = sight_of(found, &claim);
+    let sight = claim.sight(found.uid.0, &found.workload);
     ledger.see(workload, claim, sight, now);
-}
-
-fn sight_of(found: &Seen, claim: &Claim) -> Sight {
-    let pods = &found.workload.pods;
-    let spec = found.workload.spec_replicas;
-    let beside = pods_beside(pods, spec, &claim.shape);
-    sight(found.uid, spec, beside, pods.len())
 }
 
 /// What can be told of a workload whose policy is gone.

@@ -27,7 +27,7 @@ pub fn judge_settled(world: &World<'_>) {
 /// Judges a world in which nothing has happened for a while.
 pub fn judge_quiet(world: &World<'_>) {
     judge_settled(world);
-    let settled = world.scenario.settled();
+    let settled = world.ledger.state().settled;
     let accepted = world.ledger.state().accepted.clone();
     for (at, what) in accepted.iter().filter(|(at, what)| *at > settled && !relaxes(world, *at, what)) {
         world.ledger.violation(format!("in the quiet, at {}, the operator wrote {what}", clock(*at)));

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::apiserver::object;
+use crate::chaos::people;
+use crate::chaos::scenario::BASE;
 use crate::chaos::wire::Wire;
 
 /// Namespace and name of the lease.
@@ -34,7 +36,29 @@ pub fn note(wire: &Wire) {
     let mut state = wire.ledger.state();
     if state.holders.last().is_none_or(|(_, last)| *last != holder) {
         state.lines.push((now, format!("the lease is held by {holder:?}")));
+        let is_new = holder == identity(wire.operator);
         state.holders.push((now, holder));
+        drop(state);
+        if is_new {
+            note_what_status_tells(wire);
+        }
+    }
+}
+
+/// Notes which changes a process can know of that starts, or begins to lead, now.
+pub(in crate::chaos) fn note_what_status_tells(wire: &Wire) {
+    let Ok(policies) = wire.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies") else { return };
+    for (index, workload) in wire.scenario.workloads.iter().enumerate() {
+        let policy = policies.get(people::NAMESPACE, &workload.name).unwrap_or_default();
+        let told = object::list(&policy, &["status", "lastChanges"]).iter().map(|change| {
+            let at = object::text(change, &["time"]).parse::<jiff::Timestamp>().unwrap_or_default();
+            let count = |field: &str| object::count(change, &[field]);
+            (wire.operator, at.as_millisecond().saturating_sub(BASE), count("from"), count("to"))
+        });
+        if let Some(known) = wire.ledger.state().recalled.get_mut(index) {
+            known.retain(|(operator, ..)| *operator != wire.operator);
+            known.extend(told);
+        }
     }
 }
 

@@ -39,6 +39,20 @@ impl World<'_> {
         self.target(index).map_or(0, |target| object::count(&target, &["spec", "replicas"]))
     }
 
+    /// Whether all pods of a workload are of one revision, and none still ends.
+    pub fn is_rolled_out(&self, index: usize) -> bool {
+        let Some(workload) = self.scenario.workloads.get(index) else { return true };
+        let pods =
+            self.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
+        let ours = pods.iter().filter(|pod| object::label(pod, "app") == Some(workload.name.as_str()));
+        let revision = |pod| {
+            object::label(pod, "pod-template-hash").or_else(|| object::label(pod, "controller-revision-hash"))
+        };
+        let mut revisions = ours.clone().map(revision);
+        let first = revisions.next();
+        revisions.all(|revision| Some(revision) == first) && !ours.clone().any(object::is_terminating)
+    }
+
     /// A workload's policy.
     pub fn policy(&self, index: usize) -> Option<Value> {
         let workload = self.scenario.workloads.get(index)?;

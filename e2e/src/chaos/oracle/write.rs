@@ -20,6 +20,8 @@ const EVALUATION: Duration = Duration::from_secs(40);
 /// What is heard of a kind may be this much older after its watch was disturbed: a silent watch is noticed after 65
 /// seconds, and lists that fail from then on make the operator hold after another minute.
 const DISTURBED: Duration = Duration::from_secs(200);
+/// A fall to less than this share must be confirmed, and a rise as steep.
+const COLLAPSE: f64 = 0.101;
 /// Moments that two clocks see on different sides of a limit.
 const BLUR: Duration = Duration::from_secs(2);
 
@@ -51,6 +53,8 @@ struct Pods {
     alive: u32,
     terminating: u32,
     revisions: usize,
+    /// When pods came, turned Ready, or began to go, in milliseconds of the run.
+    signs: Vec<i64>,
 }
 
 impl Pods {
@@ -58,6 +62,7 @@ impl Pods {
         let all =
             wire.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
         let ours = all.iter().filter(|pod| object::label(pod, "app") == Some(name));
+        let signs = ours.clone().flat_map(moments).collect();
         let (terminating, alive): (Vec<&Value>, Vec<&Value>) =
             ours.partition(|pod| object::is_terminating(pod));
         let mut revisions: Vec<&str> = alive
@@ -73,8 +78,26 @@ impl Pods {
             alive: plimsoll::number::count_of(alive.len()),
             terminating: plimsoll::number::count_of(terminating.len()),
             revisions: revisions.len(),
+            signs,
         }
     }
+}
+
+/// When a pod came, turned Ready, and began to go, in milliseconds of the run.
+fn moments(pod: &Value) -> impl Iterator<Item = i64> {
+    let read = |value: &Value, path: &[&str]| {
+        let time = object::text(value, path).parse::<jiff::Timestamp>().ok()?;
+        Some(time.as_millisecond() - BASE)
+    };
+    let ready = object::entry(pod, &["status", "conditions"], "type", "Ready")
+        .filter(|ready| object::text(ready, &["status"]) == "True");
+    let grace = object::integer(pod, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) * 1000;
+    let all = [
+        read(pod, &["metadata", "creationTimestamp"]),
+        ready.and_then(|ready| read(ready, &["lastTransitionTime"])),
+        read(pod, &["metadata", "deletionTimestamp"]).map(|end| end - grace),
+    ];
+    all.into_iter().flatten()
 }
 
 struct Case<'a> {
@@ -114,8 +137,9 @@ impl Case<'_> {
         let mut why = "it has no policy".to_owned();
         // The newest first: its refusal is the one to tell.
         let versions: Vec<_> = State::versions(policies, since, write.landed).collect();
-        // Where the first policy goes, or is the younger one, the second acts, of which nothing is noted here.
-        if rival_acts || (rival && versions.iter().any(|version| version.is_none())) {
+        // Where the first policy goes, only tries, or is the younger one, the second acts, of which nothing is noted here.
+        let stands_back = |policy: &PolicyFacts| policy.spec.mode == Mode::DryRun;
+        if rival_acts || (rival && versions.iter().any(|version| version.as_ref().is_none_or(stands_back))) {
             return Ok(());
         }
         for policy in versions.iter().filter_map(|version| version.as_ref()) {
@@ -284,11 +308,20 @@ impl Case<'_> {
         let shown = |at: Duration| milliseconds(at) + self.state.clock_error(at);
         let since = self.write.clock - i64::from(seconds) * 1000 + milliseconds(BLUR);
         let truly = self.write.sent.saturating_sub(Duration::from_secs(seconds.into())) + BLUR;
-        let unfit = |answer: &Answered| answer.good.is_none() || !self.was_young(policy, answer.asked);
+        let unfit = |answer: &Answered| {
+            answer.good.is_none() || !self.was_young(policy, answer.asked) || self.leaps(answer)
+        };
         // After a jump of the clock either may be what the operator goes by.
         let mut by_clock = self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since);
         let mut by_time = self.answers(Form::Value).filter(|answer| answer.asked >= truly);
         by_clock.all(unfit) || by_time.all(unfit)
+    }
+
+    /// Whether an answer is so far from the last that was fit to use that another one must confirm it.
+    fn leaps(&self, answer: &Answered) -> bool {
+        let before = self.answers(Form::Value).filter(|before| before.asked < answer.asked);
+        let last = before.filter_map(|before| before.good).next_back();
+        matches!((answer.good, last), (Some(now), Some(last)) if now < last * COLLAPSE || now * COLLAPSE > last)
     }
 
     /// Whether the newest sample was young enough at a moment, as far as the process could tell.
@@ -308,7 +341,10 @@ impl Case<'_> {
             return Err("the age of its metric was never asked".to_owned());
         };
         let Some(seconds) = age.good else { return Err("the age of its metric is not known".to_owned()) };
-        let since = value.asked.saturating_sub(age.asked).as_secs_f64();
+        // As the process reckons: a clock that was set back in between hides what went by.
+        let jumped = self.state.clock_error(value.asked) - self.state.clock_error(age.asked);
+        let hidden = Duration::from_millis(u64::try_from(-jumped).unwrap_or(0));
+        let since = value.asked.saturating_sub(age.asked).saturating_sub(hidden).as_secs_f64();
         let max_age = facts::max_age(&policy.spec);
         if seconds + since > max_age + BLUR.as_secs_f64() {
             return Err(format!("its metric was {seconds} s old {since} s ago, and {max_age} s are allowed"));
@@ -330,10 +366,13 @@ impl Case<'_> {
             return Ok(());
         }
         let base = self.write.to.saturating_sub(spec.headroom.replicas);
-        let good = self.answers(Form::Value).filter_map(|answer| Some((answer.asked, answer.good?)));
-        let seen: Vec<(Duration, f64)> = good.collect();
-        let within = seen.iter().filter(|(asked, _)| *asked > since + BLUR);
-        let peak = within.map(|(_, value)| facts::need(spec, *value)).fold(0.0, f64::max);
+        let good = self
+            .answers(Form::Value)
+            .filter_map(|answer| Some((answer.asked, answer.good?, answer.replicas)));
+        let seen: Vec<(Duration, f64, u32)> = good.collect();
+        let young = |(asked, ..): &&(Duration, f64, u32)| self.was_young(policy, *asked);
+        let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR).filter(young);
+        let peak = within.map(|(_, value, _)| facts::need(spec, *value)).fold(0.0, f64::max);
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
         // Where the workload could not be read, what demand asked for was not taken note of.
@@ -346,18 +385,19 @@ impl Case<'_> {
             ));
         }
         let gap = Duration::from_secs(u64::from(spec.polling_interval) * 3 + 16);
-        let mut covered = sent;
-        for (asked, _) in seen.iter().rev() {
+        let (mut covered, mut stood) = (sent, write.from);
+        for (asked, _, replicas) in seen.iter().rev() {
             if covered.saturating_sub(*asked) > gap {
                 break;
             }
-            covered = *asked;
+            (covered, stood) = (*asked, *replicas);
         }
         let mut histories = self.state.histories.get(self.index).into_iter().flatten();
         let is_known = histories.any(|(operator, from)| *operator == write.operator && *from <= since + gap);
-        if covered > since + gap && !is_known {
+        // What was wanted before is not known: the count that stood then is kept for a window.
+        if covered > since + gap && !is_known && write.to < stood {
             return Err(format!(
-                "a window of {} s must pass, and this process has seen demand for only {:.0} s",
+                "a window of {} s must pass, and this process has seen demand for only {:.0} s, since when there were {stood}",
                 rules.window,
                 sent.saturating_sub(covered).as_secs_f64()
             ));
@@ -372,7 +412,22 @@ impl Case<'_> {
         let failed = progressing.is_some_and(|condition| object::text(condition, &["status"]) == "False");
         let paused = object::at(target, &["spec", "paused"]).and_then(Value::as_bool) == Some(true);
         let mixed = self.pods.revisions > 1 || count("updatedReplicas") < count("replicas");
-        mixed && !failed && !paused && object::text(target, &["kind"]) == "Deployment"
+        mixed && !failed && !paused && !self.has_expired() && object::text(target, &["kind"]) == "Deployment"
+    }
+
+    /// Whether nothing has moved, as far as the process could see, for as long as a new pod and an old one may take, which
+    /// ends the wait for a rollout: since the template was changed, no pod came, turned Ready or began to go.
+    fn has_expired(&self) -> bool {
+        let seconds = |path: &[&str]| i64::from(object::count(self.target, path)) * 1000;
+        let patience = seconds(&["spec", "progressDeadlineSeconds"])
+            + seconds(&["spec", "template", "spec", "terminationGracePeriodSeconds"]);
+        let revised = self.state.revised.get(self.index).copied().unwrap_or_default();
+        let seen =
+            milliseconds(self.write.sent) - milliseconds(staleness(self.state, "pods", self.write.sent));
+        let signs = self.pods.signs.iter().copied().filter(|at| *at <= seen);
+        let begun = milliseconds(revised) + self.state.clock_error(revised);
+        let moved = signs.fold(begun, i64::max);
+        self.write.clock - moved >= patience - milliseconds(BLUR)
     }
 
     /// The rates, by the changes that this process made itself.
@@ -383,6 +438,14 @@ impl Case<'_> {
         // A change counts once the operator has seen it land; a count that somebody else sets at once hides it.
         let others = self.state.counts_by_others.get(self.index).into_iter().flatten();
         if others.into_iter().any(|at| *at >= since && *at <= write.landed) {
+            return Ok(());
+        }
+        // Two policies do not know of each other's changes, nor does one that was made anew.
+        let rivals = self.state.rivals.get(self.index).map(Vec::as_slice).unwrap_or_default();
+        let policies = self.state.policies.get(self.index).map(Vec::as_slice).unwrap_or_default();
+        if State::versions(rivals, since, write.landed).any(|rivals| rivals.policy)
+            || State::versions(policies, since, write.landed).any(Option::is_none)
+        {
             return Ok(());
         }
         // Changes made while the clock was ahead are dated in the future, and later taken as made just now.
@@ -400,10 +463,15 @@ impl Case<'_> {
         let known: Vec<(i64, u32, u32)> =
             own.chain(told.map(|(_, at, from, to)| (*at, *from, *to))).collect();
         let limit = |rate: &facts::Rate| {
-            let since = write.clock - i64::from(rate.seconds) * 1000 + milliseconds(BLUR);
-            let recent = || known.iter().filter(|(at, ..)| *at > since && *at <= write.clock);
-            let added: u32 = recent().map(|(_, from, to)| to.saturating_sub(*from)).sum();
-            let removed: u32 = recent().map(|(_, from, to)| from.saturating_sub(*to)).sum();
+            // What lies at the edge counts where it allows more.
+            let since = |allows: bool| {
+                let edge = write.clock - i64::from(rate.seconds) * 1000;
+                if allows { edge - milliseconds(BLUR) } else { edge + milliseconds(BLUR) }
+            };
+            let recent =
+                |allows| known.iter().filter(move |(at, ..)| *at > since(allows) && *at <= write.clock);
+            let added: u32 = recent(!grows).map(|(_, from, to)| to.saturating_sub(*from)).sum();
+            let removed: u32 = recent(grows).map(|(_, from, to)| from.saturating_sub(*to)).sum();
             let start = (write.from + removed).saturating_sub(added);
             match (grows, rate.percent) {
                 (true, false) => start + rate.value,
