@@ -127,7 +127,15 @@ impl Panel {
 
     fn steps(&self, svg: &mut String, points: &[(f64, f64)], color: &str) {
         let mut path = String::new();
-        for (seconds, value) in points {
+        for (number, (seconds, value)) in points.iter().enumerate() {
+            let same = |other: Option<&(f64, f64)>| {
+                other.is_some_and(|(_, other)| (other - value).abs() < f64::EPSILON)
+            };
+            if same(number.checked_sub(1).and_then(|before| points.get(before)))
+                && same(points.get(number + 1))
+            {
+                continue;
+            }
             let (x, y) = (self.x(*seconds), self.y(*value));
             let _ =
                 if path.is_empty() { write!(path, "M{x:.1} {y:.1}") } else { write!(path, "H{x:.1}V{y:.1}") };
@@ -164,7 +172,8 @@ fn draw_connections(svg: &mut String, panel: &Panel, side: &SideOutcome, outcome
 }
 
 fn draw_refusals(svg: &mut String, panel: &Panel, side: &SideOutcome) {
-    panel.axes(svg, "connections refused each second");
+    let (refused, attempts) = (side.all.refused, side.all.attempts);
+    panel.axes(svg, &format!("connections refused each second: {refused} of {attempts} attempts in all"));
     for (second, count) in refusals(side) {
         if count > 0.0 {
             let (x, y) = (panel.x(second), panel.y(count));
@@ -176,13 +185,6 @@ fn draw_refusals(svg: &mut String, panel: &Panel, side: &SideOutcome) {
             );
         }
     }
-    let words = format!("{} of {} attempts", side.all.refused, side.all.attempts);
-    let _ = writeln!(
-        svg,
-        "<text x=\"{}\" y=\"{}\" font-size=\"11\" fill=\"{INK}\" text-anchor=\"end\">{words}</text>",
-        panel.left + PANEL.0 - 4.0,
-        panel.top + 12.0
-    );
 }
 
 /// Refused connections by second.

@@ -114,7 +114,9 @@ impl Budgets {
     /// Enters a growth, if every budget carries it. All others count as `index` has seen them by now.
     pub(super) fn begin(&self, index: &Index, target: &TargetKey, to: Sight) -> Result<(), Refused> {
         let (own, now) = (workload(target), self.now());
-        for other in self.books().ledger.companions(&own) {
+        // Before the loop: its head would keep the books locked for the whole of it.
+        let companions = self.books().ledger.companions(&own);
+        for other in companions {
             if let Some(found) = index.workload(&self::target(&other), NONE_TOLD) {
                 see_found(&mut self.books().ledger, &other, &found, now);
             }
