@@ -360,6 +360,15 @@ impl Ledger {
         charged.saturating_sub(account.limit.for_growth)
     }
 
+    /// What a growth under way would reach; 0 if there is none.
+    pub(super) fn growing(&self, workload: &Workload, budget: &str) -> u32 {
+        let reach = |entry: &Entry| {
+            let claim = entry.claim.as_ref()?;
+            Some(claim.reach_of(claim.draw(budget)?, entry.growth?.to))
+        };
+        self.entries.get(workload).and_then(reach).unwrap_or(0)
+    }
+
     /// The charge without what is only on its way out: what stays if nothing else happens.
     pub(super) fn steady(&self, workload: &Workload, budget: &str) -> u32 {
         let granted = self.accounts.get(budget).map_or(0, |account| account.granted(workload));

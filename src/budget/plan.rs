@@ -207,7 +207,9 @@ impl Ledger {
             let Some(grant) = plan.grants.get_mut(party) else { continue };
             let kept = now.since(grant.since) < account.lending.lease;
             if charge > *target && (urgent || (!owed.is_empty() && !kept)) {
-                grant.connections = grant.connections.min(*target);
+                // A successor knows of a growth under way by nothing but the grant (rule 2).
+                let least = self.growing(party, budget).max(*target);
+                grant.connections = grant.connections.min(least);
                 grant.recalled = Some(grant.recalled.unwrap_or(now)).filter(|_| held > grant.connections);
             } else if held <= grant.connections || (owed.is_empty() && !too_much) {
                 grant.recalled = None;
