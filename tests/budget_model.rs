@@ -70,7 +70,7 @@ struct Truth {
     version: u32,
     /// What the watch has seen.
     seen: Sight,
-    /// Pods evicted of which nobody has been told yet.
+    /// Pods evicted of which the watch has not told yet.
     untold: u32,
 }
 
@@ -350,11 +350,10 @@ impl World {
 
     fn evaluate(&mut self, service: usize) {
         let (now, truth) = (at(self.now), self.truth[service]);
-        let shape = self.shape.services[service];
+        let own = self.shape.services[service];
         let name = workload(service);
         // As the operator does: by the watch first, and by the API server before a growth.
-        self.ledger.see(&name, shape.claim(truth.demand), truth.seen, now);
-        let Some(share) = self.ledger.share(&name, BUDGET, now) else { return };
+        self.ledger.see(&name, own.claim(truth.demand), truth.seen, now);
         let grows = truth.demand > truth.seen.spec;
         let seen = if grows { self.sight(service) } else { truth.seen };
         if grows {
@@ -368,14 +367,14 @@ impl World {
         };
         let mut to = truth.demand;
         if to > seen.spec {
-            self.ledger.see(&name, shape.claim(truth.demand), seen, now);
-            to = to.min(shape.largest(granted, seen.beside)).max(seen.spec);
+            self.ledger.see(&name, own.claim(truth.demand), seen, now);
+            to = to.min(own.largest(granted, seen.beside)).max(seen.spec);
             if share.excess > 0 && self.shape.without == Without::Nothing {
                 to = seen.spec;
             }
         }
         if let Standing::Recalled { .. } = share.standing {
-            to = to.min(shape.largest(share.granted, 0)).max(shape.guaranteed);
+            to = to.min(own.largest(share.granted, 0)).max(own.guaranteed);
         }
         to = to.max(1);
         if to == seen.spec || seen.spec != truth.spec {
@@ -459,7 +458,6 @@ impl World {
                     Some(claim) => {
                         let sight = self.counted(service, now);
                         self.ledger.see(&name, claim, sight, now);
-                        self.truth[service].untold = 0;
                     }
                     None => proven = false,
                 }
@@ -508,7 +506,6 @@ impl World {
             let claim = self.shape.services[service].claim(self.truth[service].spec);
             let claim = Claim { movable: false, ..claim };
             self.ledger.see(&workload(service), claim, self.sight(service), at(self.now));
-            self.truth[service].untold = 0;
         }
     }
 }

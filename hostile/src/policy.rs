@@ -2,7 +2,7 @@
 
 use arbitrary::Unstructured;
 use plimsoll::api::ScalingPolicySpec;
-use plimsoll::control::{MaxConcurrent, Policy};
+use plimsoll::control::{ConnectionSource, MaxConcurrent, Policy};
 
 use crate::world::{self, World};
 
@@ -76,8 +76,15 @@ pub(crate) fn is_sound(policy: &Policy) {
     }
     for connections in &policy.connections {
         assert!(connections.per_pod >= 1, "{connections:?}");
-        let taken = u64::from(connections.reserved) + u64::from(connections.others);
-        assert!(taken < u64::from(connections.max_connections), "{connections:?}");
+        match &connections.limit {
+            ConnectionSource::Inline { max_connections, reserved, others } => {
+                let taken = u64::from(*reserved) + u64::from(*others);
+                assert!(taken < u64::from(*max_connections), "{connections:?}");
+            }
+            ConnectionSource::Budget { weight, guaranteed, .. } => {
+                assert!(*weight >= 1 && *guaranteed >= policy.min.max(1), "{connections:?}");
+            }
+        }
     }
     if let Some(scalability) = &policy.scalability {
         assert!(

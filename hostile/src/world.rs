@@ -3,8 +3,9 @@
 use arbitrary::{Result, Unstructured};
 use plimsoll::api::{Enforcement, Mode};
 use plimsoll::control::{
-    Connections, CountOrPercent, Decision, Departed, Memory, Observation, Override, Overrides, Pod, PodId,
-    Policy, Reason, Rival, Rollout, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload, decide,
+    BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, Memory, Observation,
+    Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout, Target, TargetFault,
+    TargetFaultKind, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -64,7 +65,15 @@ impl World {
         };
         let rival = Rival { kind: "HorizontalPodAutoscaler".to_owned(), name: "checkout".to_owned() };
         let rivals = if source.ratio(1, 24)? { vec![rival] } else { Vec::new() };
-        let observation = Observation { readings, target, overrides, rivals };
+        let share = BudgetShare {
+            budget: "orders-db".to_owned(),
+            granted: source.ratio(3, 4)?.then_some(source.int_in_range(0..=2_000_u32)?),
+            excess: if source.ratio(1, 8)? { source.arbitrary()? } else { 0 },
+            recall: *source.choose(&[None, None, Some(Recall::Soft), Some(Recall::Hard)])?,
+            message: String::new(),
+        };
+        let shares = if source.ratio(1, 4)? { vec![share] } else { Vec::new() };
+        let observation = Observation { readings, target, overrides, shares, rivals };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
 }
@@ -202,9 +211,21 @@ fn keeps_its_promises(policy: &Policy, observation: &Observation, decision: &Dec
     assert!(policy.mode != Mode::DryRun && observation.rivals.is_empty(), "{decision:#?}");
     if write > spec {
         assert!(write <= policy.max, "{write} is above {}: {decision:#?}", policy.max);
+        let mut shares = observation.shares.iter();
         for connections in &policy.connections {
-            let holds =
-                connections.enforcement == Enforcement::Observe || fits(connections, write, workload.update);
+            let share = match &connections.limit {
+                ConnectionSource::Inline { max_connections, reserved, others } => {
+                    max_connections - reserved - others
+                }
+                // Of a budget that gives nothing, or more than there is, nothing is taken.
+                ConnectionSource::Budget { .. } => shares
+                    .next()
+                    .filter(|share| share.excess == 0)
+                    .and_then(|share| share.granted)
+                    .unwrap_or(0),
+            };
+            let holds = connections.enforcement == Enforcement::Observe
+                || fits(connections, share, write, workload.update);
             assert!(holds, "{write} pods do not fit into {connections:?}: {decision:#?}");
         }
     } else {
@@ -233,7 +254,7 @@ fn is_by_order(reason: Reason) -> bool {
 }
 
 /// Whether `count` pods and those that a rolling update adds fit, by Kubernetes' own rounding.
-fn fits(connections: &Connections, count: u32, update: UpdateStrategy) -> bool {
+fn fits(connections: &Connections, share: u32, count: u32, update: UpdateStrategy) -> bool {
     let count = u64::from(count);
     let surge = match update {
         UpdateStrategy::RollingUpdate { max_surge: CountOrPercent::Count(pods), .. } => u64::from(pods),
@@ -243,7 +264,6 @@ fn fits(connections: &Connections, count: u32, update: UpdateStrategy) -> bool {
         UpdateStrategy::Replace => 0,
         UpdateStrategy::Unknown => count,
     };
-    let share = connections.max_connections - connections.reserved - connections.others;
     count.saturating_add(surge).saturating_mul(connections.per_pod.into()) <= share.into()
 }
 

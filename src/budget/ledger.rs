@@ -401,10 +401,15 @@ impl Ledger {
         for draw in &claim.draws {
             let seen = claim.reach_of(draw, sight);
             let growing = growth.map_or(0, |to| claim.reach_of(draw, to));
+            let account = self.accounts.get(&draw.budget);
+            // What a predecessor sent may yet grow the workload to its grant, beside pods that end (rule 6).
+            let inherited = account.filter(|account| now < account.settled).map_or(0, |account| {
+                account.granted(workload).saturating_add(draw.per_pod.saturating_mul(sight.beside))
+            });
             let linger = self.linger(&draw.budget);
             if let Some(entry) = self.entries.get_mut(workload) {
                 let held = entry.held.entry(draw.budget.clone()).or_default();
-                held.see(seen.max(growing), now, linger);
+                held.see(seen.max(growing).max(inherited), now, linger);
             }
         }
         // What is no longer drawn on lingers, and is then forgotten.

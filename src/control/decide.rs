@@ -96,8 +96,8 @@ fn weigh(
     };
     let missing = expire_missing(&mut counts, yardstick, memory, now);
     let rollout = rollout(workload, memory, now);
-    let mut limits = limits(policy, workload, &observation.shares, &counts, memory);
-    counts.reachable = reachable(policy, workload, &counts, memory);
+    let mut limits = limits(policy, workload, &observation.shares, memory);
+    counts.reachable = reachable(policy, workload, memory);
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
@@ -277,7 +277,7 @@ fn rollout(workload: &Workload, memory: &mut Memory, now: Time) -> Rollout {
 }
 
 /// The most pods that can hold connections at one moment.
-fn reachable(policy: &Policy, workload: &Workload, counts: &Counts, memory: &Memory) -> u32 {
+fn reachable(policy: &Policy, workload: &Workload, memory: &Memory) -> u32 {
     let shape = rollout_shape(workload, memory);
     let beside = pods_beside(&workload.pods, workload.spec_replicas, &shape);
     let overlap = policy.connections.first().map(|connections| connections.overlap).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::memory::Memory;
 use super::observation::{BudgetShare, Recall, Workload};
 use super::policy::{ConnectionSource, Connections, Policy, Scalability};
 use crate::api::Enforcement;
-use crate::capacity::{Counts, Durations};
+use crate::capacity::Durations;
 use crate::ceiling::connections::{
     Assume, RolloutShape, carried_pods, fitting_pool, largest_count, pods_beside,
 };
@@ -58,7 +58,6 @@ pub(super) fn limits(
     policy: &Policy,
     workload: &Workload,
     shares: &[BudgetShare],
-    counts: &Counts,
     memory: &Memory,
 ) -> Limits {
     let all = Bound { replicas: policy.max, limit: Limit::MaxReplicas };

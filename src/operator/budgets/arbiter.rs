@@ -198,19 +198,16 @@ impl Arbiter {
         self.look_at_the_unclaimed();
         let now = self.context.budgets.now();
         let plans = self.context.budgets.books().ledger.plan(now);
-        let proven: BTreeSet<String> = {
-            let mut proven = BTreeSet::new();
-            for (budget, _) in plans.iter().filter(|(_, plan)| plan.raises) {
-                let proved = self.prove(budget).await;
-                self.context.budgets.books().ledger.trust(budget, proved);
-                proven.insert(budget.clone());
-            }
-            proven
-        };
+        let mut looked_at = BTreeSet::new();
+        for (budget, _) in plans.iter().filter(|(_, plan)| plan.raises) {
+            let all_seen = self.prove(budget).await;
+            self.context.budgets.books().ledger.trust(budget, all_seen);
+            looked_at.insert(budget.clone());
+        }
         let mut clear = true;
         let names: Vec<String> = self.known.keys().cloned().collect();
         for name in names {
-            clear &= self.settle(&name, proven.contains(&name)).await;
+            clear &= self.settle(&name, looked_at.contains(&name)).await;
         }
         clear
     }
