@@ -55,6 +55,7 @@ struct State {
     /// By namespace and service.
     tallies: BTreeMap<(String, String), Tally>,
     queries: u64,
+    ended: bool,
 }
 
 struct Process {
@@ -82,13 +83,16 @@ enum Stage {
     Ended,
 }
 
-/// Accepts the processes' connections until it is dropped.
-#[derive(Debug)]
-pub struct Listening(JoinHandle<()>);
+/// Accepts the processes' connections until it is dropped, and ends the processes then.
+pub struct Listening {
+    fleet: Arc<Fleet>,
+    task: JoinHandle<()>,
+}
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        self.fleet.end();
     }
 }
 
@@ -105,8 +109,9 @@ impl Fleet {
         let listener = UnixListener::bind(&socket).map_err(StartError::io("cannot listen for pods"))?;
         let state = Mutex::default();
         let fleet = Arc::new(Self { program, socket, times, services, databases, state, sandbox });
-        let listening = tokio::spawn(Arc::clone(&fleet).listen(listener));
-        Ok((fleet, Listening(listening)))
+        let task = tokio::spawn(Arc::clone(&fleet).listen(listener));
+        let listening = Listening { fleet: Arc::clone(&fleet), task };
+        Ok((fleet, listening))
     }
 
     /// A query has arrived for a service in a namespace: its ready pods make queries in turn, however many connections
@@ -196,6 +201,14 @@ impl Fleet {
         self.bury(&uid);
     }
 
+    /// Ends every process; none is started any more.
+    fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        // Killed as they are dropped, and their connections with them.
+        state.processes.clear();
+    }
+
     /// A process has closed its connection, which is the last that it does.
     fn bury(&self, uid: &str) {
         let process = self.lock().processes.remove(uid);
@@ -242,7 +255,7 @@ impl Fleet {
         let arguments: Vec<String> =
             arguments.iter().map(|(argument, value)| format!("--{argument}={value}")).collect();
         let mut state = self.lock();
-        if state.ending.contains(&uid) {
+        if state.ended || state.ending.contains(&uid) {
             return Ok(None);
         }
         let server = self.sandbox.start(&self.program, &arguments)?;
