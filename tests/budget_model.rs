@@ -451,20 +451,21 @@ impl World {
             self.ledger.read(BUDGET, self.status.1.clone());
         }
         let Some(plan) = self.ledger.plan(now).remove(BUDGET) else { return };
-        if plan.raises && self.shape.without != Without::Proof {
+        if plan.raises {
             // Every workload is looked at, once its policy has spoken.
             let mut proven = true;
             for service in 0..self.truth.len() {
                 let name = workload(service);
                 match self.ledger.claim(&name).cloned() {
-                    Some(claim) => {
+                    Some(claim) if self.shape.without != Without::Proof => {
                         let sight = self.counted(service, now);
                         self.ledger.see(&name, claim, sight, now);
-                        if self.shape.strict {
-                            self.truth[service].untold = 0;
-                        }
                     }
+                    Some(_) => {}
                     None => proven = false,
+                }
+                if self.shape.strict {
+                    self.truth[service].untold = 0;
                 }
             }
             self.ledger.trust(BUDGET, proven);
