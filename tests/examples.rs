@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-use plimsoll::api::ScalingPolicy;
+use plimsoll::api::{ConnectionBudget, ScalingPolicy};
 use plimsoll::control::Policy;
 use plimsoll::prometheus::{Config, Servers};
 
@@ -28,6 +28,29 @@ fn every_example_policy_is_valid_and_its_queries_are_promql() {
         policies += 1;
     }
     assert!(policies > 0);
+}
+
+#[test]
+fn every_example_budget_is_read_and_its_queries_are_promql() {
+    let servers = Servers::new(Config::single("http://127.0.0.1:9090")).unwrap();
+    let mut budgets = 0;
+    for entry in std::fs::read_dir("examples/budgets").unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let budget: ConnectionBudget =
+            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let spec = &budget.spec;
+        assert!(spec.limit.max_connections.is_some() != spec.limit.prometheus.is_some(), "{}", path.display());
+        let others = spec.others.iter().filter_map(|others| others.prometheus.as_ref());
+        let in_use = spec.in_use.iter().map(|in_use| &in_use.prometheus);
+        for query in spec.limit.prometheus.iter().chain(others).chain(in_use) {
+            servers
+                .check(&query.server, "", &query.query)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+        budgets += 1;
+    }
+    assert!(budgets >= 5, "{budgets}");
 }
 
 #[test]

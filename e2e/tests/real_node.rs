@@ -23,7 +23,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use plimsoll::api::ScalingPolicy;
+use plimsoll::api::{ConnectionBudget, ScalingPolicy};
 use serde_json::json;
 
 const SYSTEM: &str = "plimsoll-system";
@@ -199,6 +199,18 @@ fn workload(kind: &str, name: &str) -> serde_json::Value {
     })
 }
 
+/// Enough for both workloads, in a namespace that is told by a label that the API server sets.
+fn budget() -> ConnectionBudget {
+    serde_json::from_value(json!({
+        "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ConnectionBudget", "metadata": {"name": "db"},
+        "spec": {
+            "limit": {"maxConnections": 100},
+            "allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}},
+        },
+    }))
+    .unwrap()
+}
+
 fn policy(kind: &str, name: &str, query: &str) -> ScalingPolicy {
     serde_json::from_value(json!({
         "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": name},
@@ -210,6 +222,7 @@ fn policy(kind: &str, name: &str, query: &str) -> ScalingPolicy {
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
             "smoothing": {"scaleDownHalfLifeSeconds": 0},
             "warmUp": {"source": "Declared", "seconds": 0},
+            "ceilings": {"connections": [{"name": "db", "budgetRef": {"name": "db"}, "perPod": 2}]},
         },
     }))
     .unwrap()
@@ -236,6 +249,7 @@ async fn the_chart_scales_real_containers_survives_its_leader_and_uses_exactly_i
     bed.sees("the workloads run", (1, 1), async || (bed.web().await.ready, bed.store().await.ready)).await;
 
     let policies: Api<ScalingPolicy> = Api::namespaced(shop(&bed), "shop");
+    Api::<ConnectionBudget>::all(bed.client.clone()).create(&PostParams::default(), &budget()).await.unwrap();
     policies.create(&PostParams::default(), &policy("Deployment", "web", "demand")).await.unwrap();
     policies.create(&PostParams::default(), &policy("StatefulSet", "store", "store_demand")).await.unwrap();
     bed.exporter.gauge("demand", &[], 380.0);
