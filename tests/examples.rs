@@ -40,7 +40,11 @@ fn every_example_budget_is_read_and_its_queries_are_promql() {
         let budget: ConnectionBudget =
             serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let spec = &budget.spec;
-        assert!(spec.limit.max_connections.is_some() != spec.limit.prometheus.is_some(), "{}", path.display());
+        assert!(
+            spec.limit.max_connections.is_some() != spec.limit.prometheus.is_some(),
+            "{}",
+            path.display()
+        );
         let others = spec.others.iter().filter_map(|others| others.prometheus.as_ref());
         let in_use = spec.in_use.iter().map(|in_use| &in_use.prometheus);
         for query in spec.limit.prometheus.iter().chain(others).chain(in_use) {

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use e2e::bed::{NAMESPACE, SimulatedBed};
+use plimsoll::operator::Election;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -186,7 +187,7 @@ async fn without_its_budget_or_without_leave_a_service_keeps_its_count_and_says_
     let spec =
         json!({"limit": {"maxConnections": 200}, "allowedNamespaces": {"matchLabels": {"team": "orders"}}});
     bed.put_budget("orders-db", &spec).unwrap();
-    seconds(40).await;
+    seconds(90).await;
     let message = policy(&bed, "checkout")["ceilings"][0]["reason"].as_str().unwrap().to_owned();
     assert!(message.contains("namespace shop has none of the labels"), "{message}");
     bed.edit(("", "v1", "namespaces"), "", NAMESPACE, &json!({"metadata": {"labels": {"team": "orders"}}}))
@@ -213,4 +214,68 @@ async fn a_quiet_cluster_sees_no_writes() {
     assert_eq!(version(&bed), before);
     stop.cancel();
     operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_no_pod_accounts_for_count_as_taken_and_are_named() {
+    let bed = SimulatedBed::new().unwrap();
+    let in_use =
+        json!({"limit": {"maxConnections": 200}, "inUse": {"prometheus": {"server": "pg", "query": "q"}}});
+    bed.put_budget("orders-db", &in_use).unwrap();
+    put_service(&bed, "checkout", 4, &json!({}));
+    bed.signals.set("checkout", 40.0);
+    bed.signals.set("pg", 40.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(30).await;
+    assert_eq!(budget(&bed)["others"], 0, "from the first reading on pods account for what they hold");
+    // Somebody takes 90 connections.
+    bed.signals.set("pg", 130.0);
+    bed.signals.set("checkout", 300.0);
+    seconds(240).await;
+    let status = budget(&bed);
+    let attributed = status["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|condition| condition["type"] == "Attributed")
+        .unwrap();
+    assert_eq!(attributed["status"], "False", "{status}");
+    assert!(replicas(&bed, "checkout") <= 16, "{status}");
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_takes_over_what_was_granted_and_grants_on() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    put_service(&bed, "reports", 2, &json!({}));
+    bed.signals.set("checkout", 100.0);
+    bed.signals.set("reports", 20.0);
+    let election = |identity: &str| {
+        Some(Election {
+            namespace: NAMESPACE.to_owned(),
+            name: "plimsoll".to_owned(),
+            identity: identity.to_owned(),
+        })
+    };
+    let (first, second) = (CancellationToken::new(), CancellationToken::new());
+    let one = bed.operator(election("one"), &first);
+    seconds(90).await;
+    let two = bed.operator(election("two"), &second);
+    seconds(30).await;
+    assert_eq!((granted(&bed, "checkout"), granted(&bed, "reports")), (100, 20));
+    one.abort();
+    bed.signals.set("reports", 150.0);
+    let mut most = 0;
+    for _ in 0..240 {
+        seconds(1).await;
+        most = most.max(pods(&bed));
+    }
+    assert!(most <= 20, "{most} pods");
+    assert_eq!((replicas(&bed, "checkout"), replicas(&bed, "reports")), (10, 10), "{}", budget(&bed));
+    first.cancel();
+    second.cancel();
+    two.await.unwrap().unwrap();
 }

@@ -244,7 +244,13 @@ fn ceilings_left(last: &[CeilingStatus], next: &[CeilingStatus]) -> bool {
             (&last.name, &last.enforcement) != (&next.name, &next.enforcement)
                 || count_left(last.replicas, next.replicas)
                 || count_left(last.growth_limit, next.growth_limit)
+                || !words(&last.reason).eq(words(&next.reason))
         })
+}
+
+/// What a sentence says apart from its numbers.
+fn words(sentence: &str) -> impl Iterator<Item = char> + '_ {
+    sentence.chars().filter(|sign| !sign.is_ascii_digit())
 }
 
 fn count_left(last: Option<u32>, next: Option<u32>) -> bool {

@@ -355,6 +355,10 @@ impl Faults {
         self.require(ceiling.inline.is_some() != ceiling.budget_ref.is_some(), || {
             format!("{field}: write either budgetRef, the name of a ConnectionBudget, or inline, the limit as numbers")
         });
+        self.require(
+            ceiling.budget_ref.is_some() || (ceiling.weight.is_none() && ceiling.guaranteed_replicas.is_none()),
+            || format!("{field}: weight and guaranteedReplicas are about a budget that several workloads share: write budgetRef, or remove them"),
+        );
         if let Some(limit) = ceiling.inline {
             self.require(limit.reserved.saturating_add(limit.others) < limit.max_connections, || {
                 format!("{field}.inline: reserved and others leave none of {} connections: raise maxConnections or lower them", limit.max_connections)

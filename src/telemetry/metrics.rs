@@ -22,6 +22,9 @@ use crate::prometheus::{ServerStatistics, Statistics};
 
 type Labels = Vec<(&'static str, String)>;
 
+/// What is told of each connection budget.
+const BUDGET_FIGURES: [&str; 6] = ["limit", "reserved", "others", "granted", "free", "overcommitted"];
+
 /// The operator's own metrics.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -34,6 +37,7 @@ pub struct Metrics {
     events: Family<Labels, Counter>,
     api_errors: Family<Labels, Counter>,
     watch_errors: Family<Labels, Counter>,
+    budget_connections: Family<Labels, Gauge>,
     leader: Gauge,
     panics: Counter,
     unrecorded: Counter,
@@ -55,6 +59,7 @@ impl Metrics {
                 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
             ]),
             evaluation_lag: Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
+            budget_connections: Family::default(),
             decisions: Family::default(),
             scale_writes: Family::default(),
             status_writes: Family::default(),
@@ -74,6 +79,11 @@ impl Metrics {
         let build = Family::<Labels, Gauge>::default();
         build.get_or_create_owned(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         registry.register("build_info", "The version that runs; always 1", build);
+        registry.register(
+            "budget_connections",
+            "What a connection budget comes to: its limit, what is reserved, taken by others, granted, free, overcommitted",
+            self.budget_connections.clone(),
+        );
         registry.register("leader", "1 while this process leads and scales, else 0", self.leader.clone());
         registry.register_with_unit(
             "evaluation_duration",
@@ -156,6 +166,22 @@ impl Metrics {
     /// An event was published, or not.
     pub fn event_published(&self, result: Result<(), ApiErrorKind>) {
         count(&self.events, &vec![("outcome", outcome(result))]);
+    }
+
+    /// What a connection budget comes to, by kind: `limit`, `reserved`, `others`, `granted`, `free`, `overcommitted`.
+    pub fn show_budget(&self, budget: &str, figures: &[(&'static str, u32)]) {
+        for (kind, connections) in figures {
+            let labels = vec![("budget", budget.to_owned()), ("kind", (*kind).to_owned())];
+            self.budget_connections.get_or_create_owned(&labels).set(i64::from(*connections));
+        }
+    }
+
+    /// A budget went.
+    pub fn forget_budget(&self, budget: &str) {
+        for kind in BUDGET_FIGURES {
+            let labels = vec![("budget", budget.to_owned()), ("kind", kind.to_owned())];
+            self.budget_connections.remove(&labels);
+        }
     }
 
     /// An event was dropped, since too many wait.

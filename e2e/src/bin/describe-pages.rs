@@ -12,7 +12,9 @@ use e2e::bed::{
 };
 use e2e::real::program::Program;
 use e2e::real::{DEADLINE, StartError};
-use plimsoll::api::ScalingPolicy;
+use kube::Api;
+use kube::api::PostParams;
+use plimsoll::api::{ConnectionBudget, ScalingPolicy};
 use plimsoll::prometheus::{Config, ServerConfig};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -56,9 +58,10 @@ async fn main() -> Result<(), Failure> {
     pages.spawn(at_its_ceiling(Arc::clone(&bed)));
     pages.spawn(metric_gone(Arc::clone(&bed)));
     pages.spawn(rollout_under_way(Arc::clone(&bed)));
+    pages.spawn(sharing(Arc::clone(&bed)));
     while let Some(page) = pages.join_next().await {
-        let Page { name, stage, _load } = page??;
-        let text = describe(&kubectl, &stage).await?;
+        let Page { name, stage, budget, _loads } = page??;
+        let text = describe(&kubectl, &stage, budget).await?;
         let path = directory.join(name).with_extension("txt");
         write(&path, &text)?;
         println!("{}", path.display());
@@ -75,13 +78,15 @@ fn skipped(missing: &dyn Error) -> Result<(), Failure> {
 struct Page {
     name: &'static str,
     stage: Stage,
-    _load: Load,
+    /// The budget that the page is about as well.
+    budget: Option<&'static str>,
+    _loads: Vec<Load>,
 }
 
 async fn healthy(bed: Arc<Bed>) -> Result<Page, Failure> {
     let (stage, load) = checkout(&bed, "shop", &json!({}), Workload::of(6)).await?;
     settled_at(&stage, 9).await?;
-    Ok(Page { name: "healthy", stage, _load: load })
+    Ok(Page { name: "healthy", stage, budget: None, _loads: vec![load] })
 }
 
 async fn at_its_ceiling(bed: Arc<Bed>) -> Result<Page, Failure> {
@@ -101,7 +106,7 @@ async fn at_its_ceiling(bed: Arc<Bed>) -> Result<Page, Failure> {
     if stage.until("held and at rest", held).await.is_err() {
         stage.until("held and at rest", held).await?;
     }
-    Ok(Page { name: "at-its-ceiling", stage, _load: load })
+    Ok(Page { name: "at-its-ceiling", stage, budget: None, _loads: vec![load] })
 }
 
 async fn metric_gone(bed: Arc<Bed>) -> Result<Page, Failure> {
@@ -109,7 +114,7 @@ async fn metric_gone(bed: Arc<Bed>) -> Result<Page, Failure> {
     settled_at(&stage, 9).await?;
     load.end(&bed);
     stage.until_condition("ScalingActive", "False", "FailedGetExternalMetric").await?;
-    Ok(Page { name: "metric-gone", stage, _load: load })
+    Ok(Page { name: "metric-gone", stage, budget: None, _loads: vec![load] })
 }
 
 async fn rollout_under_way(bed: Arc<Bed>) -> Result<Page, Failure> {
@@ -123,7 +128,34 @@ async fn rollout_under_way(bed: Arc<Bed>) -> Result<Page, Failure> {
         decision.is_some_and(|decision| decision.reason == "RolloutInProgress")
     };
     stage.until("waiting for the rollout", waits).await?;
-    Ok(Page { name: "rollout-under-way", stage, _load: load })
+    Ok(Page { name: "rollout-under-way", stage, budget: None, _loads: vec![load] })
+}
+
+/// Two services on one database: one has grown into what the other does not need.
+async fn sharing(bed: Arc<Bed>) -> Result<Page, Failure> {
+    let budget = json!({
+        "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ConnectionBudget", "metadata": {"name": "orders-db"},
+        "spec": {"limit": {"maxConnections": 500}, "reserved": 15},
+    });
+    let budgets: Api<ConnectionBudget> = Api::all(bed.client().await?);
+    budgets.create(&PostParams::default(), &serde_json::from_value(budget)?).await?;
+    let shares = json!({"spec": {"ceilings": {"connections": [{
+        "name": "orders-db", "inline": null, "budgetRef": {"name": "orders-db"}, "perPod": 10,
+    }]}}});
+    // Five starts and five drains of each are seen before the load rises.
+    let (other, quiet) = checkout(&bed, "shop-beside", &shares, Workload::of(15)).await?;
+    let (stage, load) = checkout(&bed, "shop-sharing", &shares, Workload::of(15)).await?;
+    settled_at(&other, 9).await?;
+    settled_at(&stage, 9).await?;
+    load.set(3580.0);
+    let held = |policy: &ScalingPolicy| {
+        let ready = condition(policy, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
+        ready.starts_with("needs 42, held at ") && rests(policy)
+    };
+    if stage.until("held and at rest", held).await.is_err() {
+        stage.until("held and at rest", held).await?;
+    }
+    Ok(Page { name: "sharing-a-database", stage, budget: Some("orders-db"), _loads: vec![quiet, load] })
 }
 
 /// The example's policy on a Deployment in a namespace of its own, at [`QUIET`] requests a second; it is evaluated
@@ -244,14 +276,22 @@ fn count_requests(bed: &Bed, namespace: &str, requests: f64) {
 }
 
 /// The commands and what they print.
-async fn describe(kubectl: &Path, stage: &Stage) -> Result<String, Failure> {
+async fn describe(kubectl: &Path, stage: &Stage, budget: Option<&str>) -> Result<String, Failure> {
     let cluster = stage.bed.cluster().ok_or("the pages come from real servers")?;
     let mut text = String::new();
     let namespace = stage.namespace.as_str();
-    for arguments in [["get", "sp", "-n", namespace].as_slice(), &["describe", "sp", POLICY, "-n", namespace]]
-    {
+    let mut commands = Vec::new();
+    if let Some(budget) = budget {
+        commands.extend([vec!["get", "cb"], vec!["describe", "cb", budget]]);
+    }
+    commands.extend([vec!["get", "sp", "-n", namespace], vec!["describe", "sp", POLICY, "-n", namespace]]);
+    for arguments in commands {
         let mut command = Command::new(kubectl);
-        command.arg("--kubeconfig").arg(cluster.kubeconfig_path("admin")?).args(arguments).kill_on_drop(true);
+        command
+            .arg("--kubeconfig")
+            .arg(cluster.kubeconfig_path("admin")?)
+            .args(&arguments)
+            .kill_on_drop(true);
         let output = tokio::time::timeout(DEADLINE, command.output()).await??;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());

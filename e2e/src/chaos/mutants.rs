@@ -75,8 +75,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "pods that are not Ready hold connections too",
         file: "src/control/limits.rs",
-        text: "let beside = pods_beside(workload.pods.len(), counts.terminating, workload.spec_replicas, &shape);",
-        instead: "let beside = pods_beside(usize::try_from(counts.serving).unwrap_or(0), 0, workload.spec_replicas, &shape);",
+        text: "let beside = pods_beside(&workload.pods, workload.spec_replicas, &shape);",
+        instead: "let beside = 0;",
     },
     Mutant {
         rule: "beside another autoscaler nothing is written",

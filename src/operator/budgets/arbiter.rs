@@ -109,6 +109,7 @@ impl Arbiter {
             }
         }
         for name in gone {
+            self.context.metrics.forget_budget(&name);
             self.known.remove(&name);
         }
         for record in records {
@@ -380,6 +381,17 @@ impl Arbiter {
             if let Some(note) = books.notes.get_mut(name) {
                 note.words = words;
             }
+            context.metrics.show_budget(
+                name,
+                &[
+                    ("limit", next.limit.unwrap_or(0)),
+                    ("reserved", next.reserved.unwrap_or(0)),
+                    ("others", next.others.unwrap_or(0)),
+                    ("granted", next.granted.unwrap_or(0)),
+                    ("free", next.free.unwrap_or(0)),
+                    ("overcommitted", next.overcommitted.unwrap_or(0)),
+                ],
+            );
             let changes = plan.changes && known.found.is_some();
             if changes && plan.raises && !proven {
                 // A claim came in the meantime; it is proven in the next turn.
