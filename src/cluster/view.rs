@@ -101,9 +101,7 @@ impl Viewer {
 
     /// A workload of a watched kind as the API server itself tells it; none if it does not exist. The error is a sentence.
     pub async fn prove(&self, scales: &Scales, target: &TargetKey) -> Result<Option<Found>, String> {
-        if let Some(blind) = self.health.blind() {
-            return Err(blind);
-        }
+        self.health.blind().map_or(Ok(()), Err)?;
         live::look(scales.client(), &self.index, target, u64::MAX).await.map_err(|error| error.message)
     }
 
