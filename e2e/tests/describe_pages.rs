@@ -16,7 +16,7 @@ use serde_json::Value;
 /// The pages, each with a sentence that it is about.
 const PAGES: [(&str, &str); 4] = [
     ("healthy", "9 replicas are kept, 2 of them headroom: rps needs "),
-    ("at-its-ceiling", "needs 42, held at 22 by database connections of orders-db"),
+    ("at-its-ceiling", "needs 42, held at 2"),
     ("metric-gone", "9 replicas are kept, 2 of them headroom: no leading signal is fit to use: rps is "),
     ("rollout-under-way", "nothing is removed while a rollout is under way"),
 ];
@@ -90,6 +90,22 @@ fn every_page_is_about_what_it_says() {
             .split("Last Transition Time")
             .find(|condition| condition.contains("Type:                  Ready"));
         assert!(ready.unwrap().contains(sentence), "{name}: {ready:?}; run `make docs`");
+    }
+}
+
+#[test]
+fn the_page_about_a_budget_shows_fields_that_exist_and_who_holds_what() {
+    let definition = serde_json::to_value(&definitions()[1]).unwrap();
+    let schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let page = page("sharing-a-database");
+    assert!(page.starts_with("$ kubectl get cb\n"), "{page}");
+    let fields = fields(&page);
+    let unknown: Vec<_> = fields.iter().filter(|path| !has(&schema, path)).collect();
+    assert!(unknown.is_empty() && fields.len() > 40, "it shows {unknown:?}; run `make docs`");
+    for told in
+        ["Waits For:", "shop-beside/checkout holds ", "needs 42, held at ", "Recall Deadline Seconds:"]
+    {
+        assert!(page.contains(told), "{told:?} is not there; run `make docs`");
     }
 }
 

@@ -125,7 +125,7 @@ fn fixed(ledger: &Ledger, workload: &Workload) -> Option<String> {
     }
 }
 
-/// `checkout 200, payments 150 (waits), 2 more`.
+/// `shop/checkout 200, shop/payments 150 (waits), 2 more`.
 fn summary(plan: &Plan) -> Option<String> {
     let mut holders: Vec<_> = plan.grants.iter().collect();
     holders.sort_by(|left, right| {
@@ -142,7 +142,7 @@ fn summary(plan: &Plan) -> Option<String> {
             } else {
                 ""
             };
-            format!("{} {}{mark}", workload.name, grant.connections)
+            format!("{}/{} {}{mark}", workload.namespace, workload.name, grant.connections)
         })
         .collect();
     if let Some(more) = holders.len().checked_sub(SUMMARIZED).filter(|more| *more > 0) {

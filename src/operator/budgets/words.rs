@@ -21,11 +21,10 @@ pub(super) fn words(ledger: &Ledger, plan: &Plan, budget: &str, workload: &Workl
     }
     if let Some(since) = plan.grants.get(workload).and_then(|grant| grant.recalled) {
         let held = ledger.held(workload, budget, now);
-        let who = plan
-            .waiting
-            .keys()
-            .next()
-            .map_or_else(|| "the limit fell".to_owned(), |waiting| format!("{} waits for it", waiting.name));
+        let who = plan.waiting.keys().next().map_or_else(
+            || "the limit fell".to_owned(),
+            |waiting| format!("{}/{} waits for it", waiting.namespace, waiting.name),
+        );
         parts.push(format!(
             "its pods reach {held} connections, and what is beyond the grant has been asked back for {}: {who}",
             now.since(since)
@@ -45,8 +44,11 @@ fn holders(ledger: &Ledger, plan: &Plan, budget: &str, workload: &Workload, now:
         .collect();
     others.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(right.1)));
     let rest: u32 = others.iter().skip(NAMED).map(|(charge, _)| *charge).fold(0, u32::saturating_add);
-    let mut parts: Vec<String> =
-        others.iter().take(NAMED).map(|(charge, other)| format!("{} holds {charge}", other.name)).collect();
+    let mut parts: Vec<String> = others
+        .iter()
+        .take(NAMED)
+        .map(|(charge, other)| format!("{}/{} holds {charge}", other.namespace, other.name))
+        .collect();
     if rest > 0 {
         parts.push(format!("others hold {rest}"));
     }
