@@ -38,7 +38,9 @@ fn fields(page: &str) -> Vec<Vec<String>> {
     let mut fields = Vec::new();
     let body =
         page.lines().skip_while(|line| *line != "Spec:").take_while(|line| !line.starts_with("Events:"));
-    for line in body {
+    // A list of moments has a line for each, and no field in it.
+    let is_field = |line: &&str| !line.trim_start().starts_with(|sign: char| sign.is_ascii_digit());
+    for line in body.filter(is_field) {
         let (name, _) = line.split_once(':').unwrap_or_else(|| panic!("{line:?} has no field"));
         let depth = name.len() - name.trim_start().len();
         path.retain(|(above, _)| *above < depth);
