@@ -116,6 +116,21 @@ fn a_policy_that_never_met_an_api_server_is_judged_the_same() {
 }
 
 #[test]
+fn a_pod_draws_on_a_budget_once() {
+    let base = table().base;
+    let draw =
+        |name: &str| serde_json::json!({"name": name, "budgetRef": {"name": "orders-db"}, "perPod": 5});
+    let compile = |ceilings: Value| {
+        let object = merged(&base, &serde_json::json!({"spec": {"ceilings": {"connections": ceilings}}}));
+        let policy: ScalingPolicy = serde_json::from_value(object).unwrap();
+        Policy::compile(&policy.spec).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(compile(serde_json::json!([draw("a")])), Ok(()));
+    let twice = compile(serde_json::json!([draw("a"), draw("b")])).unwrap_err();
+    assert!(twice.contains("two of them draw on ConnectionBudget orders-db"), "{twice}");
+}
+
+#[test]
 fn every_field_is_documented_and_every_string_and_list_is_bounded() {
     fn walk(schema: &Value, path: &str, faults: &mut Vec<String>) {
         if let Some(properties) = schema["properties"].as_object() {

@@ -190,6 +190,7 @@ async fn without_its_budget_or_without_leave_a_service_keeps_its_count_and_says_
     seconds(90).await;
     let message = policy(&bed, "checkout")["ceilings"][0]["reason"].as_str().unwrap().to_owned();
     assert!(message.contains("namespace shop has none of the labels"), "{message}");
+    assert_eq!(granted(&bed, "checkout"), 0, "who may not draw takes nothing from those who may");
     bed.edit(("", "v1", "namespaces"), "", NAMESPACE, &json!({"metadata": {"labels": {"team": "orders"}}}))
         .unwrap();
     seconds(60).await;

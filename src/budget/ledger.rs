@@ -164,10 +164,10 @@ impl Ledger {
     }
 
     /// The policy that spoke for the workload acts no more, or went: nothing can be asked back.
-    pub fn freeze(&mut self, workload: &Workload) {
+    pub fn freeze(&mut self, workload: &Workload, why: &'static str) {
         if let Some(claim) = self.entries.get_mut(workload).and_then(|entry| entry.claim.as_mut()) {
             claim.movable = false;
-            claim.fixed = "it has no policy";
+            claim.fixed = why;
         }
     }
 
@@ -349,6 +349,16 @@ impl Ledger {
     pub fn charge(&self, workload: &Workload, budget: &str, now: Time) -> u32 {
         let granted = self.accounts.get(budget).map_or(0, |account| account.granted(workload));
         granted.max(self.held(workload, budget, now))
+    }
+
+    /// What is left to a workload of which nothing can be asked back: what its pods hold; of one that has not been seen yet
+    /// all that it was granted.
+    pub(super) fn kept(&self, workload: &Workload, budget: &str, now: Time) -> u32 {
+        if self.entries.get(workload).is_some_and(|entry| entry.claim.is_some()) {
+            self.held(workload, budget, now)
+        } else {
+            self.charge(workload, budget, now)
+        }
     }
 
     /// By how much the charges exceed what the budget gives. Even under a grant nothing grows then: the limit may have

@@ -77,7 +77,7 @@ impl Ledger {
                     |party: &Workload| claims.get(party).is_some_and(|claim| claim.draw(budget).is_some());
                 let others = self.parties(budget).into_iter().filter(|party| !asks(party));
                 let fixed: u32 =
-                    others.map(|party| self.charge(party, budget, now)).fold(0, u32::saturating_add);
+                    others.map(|party| self.kept(party, budget, now)).fold(0, u32::saturating_add);
                 (budget.clone(), account.limit.for_recall.saturating_sub(fixed))
             })
             .collect();
@@ -201,14 +201,15 @@ impl Ledger {
         };
         let owed: Vec<bool> = plan.waiting.iter().filter_map(owed).collect();
         let urgent = too_much || owed.contains(&true);
-        for (party, target) in targets {
+        for party in charges.keys() {
+            let target = targets.get(party).copied().unwrap_or_else(|| self.kept(party, budget, now));
             let held = self.held(party, budget, now);
             let charge = charges.get(party).copied().unwrap_or(0);
             let Some(grant) = plan.grants.get_mut(party) else { continue };
             let kept = now.since(grant.since) < account.lending.lease;
-            if charge > *target && (urgent || (!owed.is_empty() && !kept)) {
+            if charge > target && (urgent || (!owed.is_empty() && !kept)) {
                 // A successor knows of a growth under way by nothing but the grant (rule 2).
-                let least = self.growing(party, budget).max(*target);
+                let least = self.growing(party, budget).max(target);
                 grant.connections = grant.connections.min(least);
                 grant.recalled = Some(grant.recalled.unwrap_or(now)).filter(|_| held > grant.connections);
             } else if held <= grant.connections || (owed.is_empty() && !too_much) {

@@ -235,7 +235,7 @@ fn what_cannot_be_asked_back_is_counted_as_long_as_it_is_there() {
     let mut ledger = ledger(100);
     see(&mut ledger, "a", 2, 8, 8, NOW);
     turn(&mut ledger, NOW);
-    ledger.freeze(&workload("a"));
+    ledger.freeze(&workload("a"), "it has no policy");
     see(&mut ledger, "b", 4, 4, 0, at(1));
     let plan = turn(&mut ledger, at(1));
     assert!(plan.infeasible, "the floor of b does not fit beside what a holds");
@@ -288,4 +288,25 @@ fn an_unclear_answer_uses_the_smaller_and_charges_the_larger_grant() {
     assert!(!ledger.plan(at(2))["db"].changes, "first the status is read anew");
     ledger.read("db", plan.grants);
     assert_eq!(granted(&ledger, "a", at(2)), 90);
+}
+
+#[test]
+fn what_a_workload_without_a_say_does_not_reach_is_given_to_those_who_wait() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 8, 8, NOW);
+    turn(&mut ledger, NOW);
+    see(&mut ledger, "a", 2, 3, 3, at(200));
+    ledger.freeze(&workload("a"), "it has no policy");
+    for second in [220, 221] {
+        see_frozen(&mut ledger, "a", 3, at(second));
+        see(&mut ledger, "b", 1, 10, 1, at(second));
+        turn(&mut ledger, at(second));
+    }
+    assert_eq!((granted(&ledger, "a", at(221)), granted(&ledger, "b", at(221))), (30, 70));
+}
+
+fn see_frozen(ledger: &mut Ledger, name: &str, spec: u32, now: Time) {
+    let sight = Sight { uid: 1, spec, beside: 0, pods: spec };
+    let frozen = Claim { movable: false, ..claim(2, spec, &[("db", 10, 1)]) };
+    ledger.see(&workload(name), frozen, sight, now);
 }

@@ -322,6 +322,16 @@ impl Faults {
         let metrics = spec.metrics.iter().map(|metric| ("metric", metric.name.as_str()));
         let connections = spec.ceilings.iter().flat_map(|ceilings| &ceilings.connections);
         let connections = connections.map(|ceiling| ("connection ceiling", ceiling.name.as_str()));
+        let budgets = spec.ceilings.iter().flat_map(|ceilings| &ceilings.connections);
+        let mut drawn_on = std::collections::BTreeSet::new();
+        for budget in budgets.filter_map(|ceiling| ceiling.budget_ref.as_ref()) {
+            self.require(drawn_on.insert(&budget.name), || {
+                format!(
+                    "ceilings.connections: two of them draw on ConnectionBudget {}: write one, with the sum as perPod",
+                    budget.name
+                )
+            });
+        }
         let mut seen = std::collections::BTreeSet::new();
         for (kind, name) in metrics.chain(connections) {
             self.require(seen.insert((kind, name)), || {

@@ -8,23 +8,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::task::Context;
 use super::figures::{Figures, Found};
-use super::status::{grants, holder_of, invalid, status};
-use super::{NONE_TOLD, Note, claim, orphan_claim, see_found, target, words, workload};
+use super::status::{grants, invalid, status};
+use super::{NO_LEAVE, Note, target, words};
 use crate::api::{ConnectionBudgetSpec, ConnectionBudgetStatus};
-use crate::budget::{Claim, Lending, LimitSeen, Plan, Sight, Workload};
-use crate::cluster::{
-    ApiErrorKind, BudgetRecord, Found as Seen, TargetKey, list_budgets, selected_namespaces,
-    write_budget_status,
-};
-use crate::control::{Footprint, Policy, Target};
+use crate::budget::{Lending, LimitSeen, Plan};
+use crate::cluster::{ApiErrorKind, BudgetRecord, list_budgets, selected_namespaces, write_budget_status};
 use crate::time::{Span, Time};
 
 /// Time between two looks at the budgets: an edit is in force after so long at most.
 const LOOK: Duration = Duration::from_secs(5);
 /// What a predecessor sent has landed or failed after so long: twice the longest write.
-const SETTLE: Span = Span::from_seconds(10);
-/// A grant of a workload that nobody has seen since this process leads is given up after so long.
-const FORGET: Span = Span::from_seconds(600);
+pub(super) const SETTLE: Span = Span::from_seconds(10);
 /// Time between two readings of a budget's figures.
 const FIGURES: Span = Span::from_seconds(15);
 /// Claims that come together are answered together.
@@ -34,8 +28,8 @@ const DRIFT: Span = Span::from_seconds(60);
 
 /// Grants connections. Lives for one term.
 pub(in crate::operator) struct Arbiter {
-    context: Arc<Context>,
-    began: Time,
+    pub(super) context: Arc<Context>,
+    pub(super) began: Time,
     known: BTreeMap<String, Known>,
 }
 
@@ -131,68 +125,6 @@ impl Arbiter {
         }
     }
 
-    /// Opens a budget's book with what was granted before. Whoever takes over looks at every holder by the API server
-    /// itself first: what was asked back may not have gone yet. Tells whether that was possible.
-    async fn open(&self, record: &BudgetRecord) -> bool {
-        let mut seen = Vec::new();
-        let mut everybody: BTreeMap<Workload, Option<u32>> =
-            record.status.holders.iter().map(|holder| (holder_of(holder), holder.per_pod)).collect();
-        for target in self.context.index.drawing_on(&record.name) {
-            everybody.entry(workload(&target)).or_default();
-        }
-        for (workload, per_pod) in everybody {
-            match self.first_look(&workload, &record.name, per_pod).await {
-                Ok(Some((claim, sight))) => seen.push((workload, claim, sight)),
-                Ok(None) => {}
-                Err(why) => {
-                    tracing::warn!(budget = record.name, %workload, %why, "a workload could not be seen, so nothing is granted yet");
-                    return false;
-                }
-            }
-        }
-        let now = self.context.budgets.now();
-        let mut books = self.context.budgets.books();
-        books.ledger.open(&record.name, grants(&record.status), Lending::default(), self.began + SETTLE);
-        for (workload, claim, sight) in seen {
-            // Where its policy has spoken meanwhile, that is newer.
-            let claim = books.ledger.claim(&workload).cloned().unwrap_or(claim);
-            books.ledger.see(&workload, claim, sight, now);
-        }
-        true
-    }
-
-    /// A holder as it is, with what can be told of its claim before its policy speaks; none if it holds nothing that could
-    /// be told.
-    async fn first_look(
-        &self,
-        workload: &Workload,
-        budget: &str,
-        per_pod: Option<u32>,
-    ) -> Result<Option<(Claim, Sight)>, String> {
-        let context = &self.context;
-        let target = target(workload);
-        let policies = context.index.policies_of(&target);
-        let record = policies.first().and_then(|key| context.index.policy(key));
-        let spec = record.as_ref().and_then(|record| record.spec.as_ref().ok());
-        let policy = spec.and_then(|spec| Policy::compile(spec).ok());
-        let found = if is_watched(&target) {
-            context.viewer.prove(&context.scales, &target).await?
-        } else if policies.is_empty() {
-            None
-        } else {
-            self.prove_by_policy(&target).await?
-        };
-        let Some(found) = found else { return Ok(None) };
-        let footprint = Footprint::unmeasured(&found.workload);
-        let claim = match (policy, per_pod) {
-            (Some(policy), _) => claim(&policy, &footprint),
-            (None, Some(per_pod)) => orphan_claim(budget, per_pod, &footprint),
-            (None, None) => return Ok(None),
-        };
-        let sight = claim.sight(found.uid.0, &found.workload);
-        Ok(Some((claim, sight)))
-    }
-
     /// Plans and persists every budget once. Tells whether all is clear.
     async fn turn(&mut self) -> bool {
         self.measure().await;
@@ -251,103 +183,13 @@ impl Arbiter {
             let mut books = context.budgets.books();
             books.ledger.set_limit(name, limit, lending);
             let kept = books.notes.remove(name).map(|note| note.words).unwrap_or_default();
+            // Claims that came before this was known.
+            for workload in books.ledger.holders(name) {
+                if note.refuses(name, &workload.namespace).is_some() {
+                    books.ledger.freeze(&workload, NO_LEAVE);
+                }
+            }
             books.notes.insert(name.clone(), Note { words: kept, ..note });
-        }
-    }
-
-    /// Workloads for which no policy speaks, and those that are gone.
-    fn look_at_the_unclaimed(&self) {
-        let (index, now) = (&self.context.index, self.context.budgets.now());
-        let mut books = self.context.budgets.books();
-        for workload in books.ledger.workloads() {
-            let target = target(&workload);
-            let orphaned = index.policies_of(&target).is_empty();
-            if orphaned {
-                books.ledger.freeze(&workload);
-            }
-            if !is_watched(&target) {
-                if orphaned && now.since(self.began) > FORGET && !books.ledger.knows(&workload) {
-                    books.ledger.forget(&workload);
-                }
-                continue;
-            }
-            match index.workload(&target, NONE_TOLD) {
-                None if books.ledger.knows(&workload) => books.ledger.vanish(&workload, now),
-                None if now.since(self.began) > SETTLE.times(6) => books.ledger.forget(&workload),
-                Some(found) if orphaned => see_found(&mut books.ledger, &workload, &found, now),
-                _ => {}
-            }
-        }
-    }
-
-    /// Looks at every workload of a budget by the API server itself. Tells whether all could be seen.
-    async fn prove(&self, budget: &str) -> bool {
-        let context = &self.context;
-        let mut holders: BTreeSet<Workload> =
-            context.budgets.books().ledger.holders(budget).into_iter().collect();
-        holders.extend(context.index.drawing_on(budget).iter().map(workload));
-        let mut proved = true;
-        for workload in holders {
-            let target = target(&workload);
-            if !context.budgets.books().ledger.knows(&workload) {
-                // Its policy has not spoken yet; what its pods reach counts all the same.
-                match self.first_look(&workload, budget, None).await {
-                    Ok(Some((claim, sight))) => {
-                        let now = context.budgets.now();
-                        let mut books = context.budgets.books();
-                        if !books.ledger.knows(&workload) {
-                            books.ledger.see(&workload, claim, sight, now);
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(why) => {
-                        tracing::warn!(budget, %workload, %why, "a workload could not be seen, so nothing more is granted");
-                        proved = false;
-                    }
-                }
-                continue;
-            }
-            let _speaking = context.writers.acquire().await;
-            let seen = if is_watched(&target) {
-                context.viewer.prove(&context.scales, &target).await
-            } else {
-                self.prove_by_policy(&target).await
-            };
-            let now = context.budgets.now();
-            let mut books = context.budgets.books();
-            match seen {
-                Ok(Some(found)) => see_found(&mut books.ledger, &workload, &found, now),
-                Ok(None) => books.ledger.vanish(&workload, now),
-                Err(why) => {
-                    tracing::warn!(budget, %workload, %why, "a workload could not be seen, so nothing more is granted");
-                    proved = false;
-                }
-            }
-        }
-        proved
-    }
-
-    /// A workload of a kind that is not watched, as the policy on it points at it.
-    async fn prove_by_policy(&self, target: &TargetKey) -> Result<Option<Seen>, String> {
-        let context = &self.context;
-        let policies = context.index.policies_of(target);
-        let Some(record) = policies.first().and_then(|key| context.index.policy(key)) else {
-            return Err("no policy points at it".to_owned());
-        };
-        let Ok(spec) = &record.spec else { return Err("its policy cannot be read".to_owned()) };
-        let view = context
-            .viewer
-            .view(&context.scales, &record, &spec.scale_target_ref, crate::cluster::Look::Proven, NONE_TOLD)
-            .await;
-        match (view.target, view.uid) {
-            (Target::Seen(workload), Some(uid)) => Ok(Some(Seen {
-                workload,
-                resource_version: view.resource_version.unwrap_or_default(),
-                departures: view.departures,
-                uid,
-            })),
-            (Target::Unseen(fault), _) => Err(fault.message),
-            (Target::Seen(_), None) => Err("it has no uid".to_owned()),
         }
     }
 
@@ -478,10 +320,6 @@ fn lending(spec: &ConnectionBudgetSpec) -> Lending {
         recall_deadline: Span::from_seconds(rules.recall_deadline_seconds.into()),
         linger: Span::from_seconds(rules.linger_seconds.max(1).into()),
     }
-}
-
-fn is_watched(target: &TargetKey) -> bool {
-    target.group == "apps" && matches!(target.kind.as_str(), "Deployment" | "StatefulSet")
 }
 
 /// Whether what is shown changed, or a number drifted for a while.

@@ -2,6 +2,7 @@
 
 mod arbiter;
 mod figures;
+mod observe;
 mod status;
 mod words;
 
@@ -24,6 +25,8 @@ use crate::time::{Span, Time};
 /// A write that was given up can land for so long.
 const LANDS: Span = Span::from_seconds(10);
 
+/// Why nothing is asked back of a workload, and nothing granted to it.
+const NO_LEAVE: &str = "its policy may not draw on every budget that it names";
 /// Departures are told to policies only.
 const NONE_TOLD: u64 = u64::MAX;
 
@@ -99,7 +102,16 @@ impl Budgets {
         let now = self.now();
         let workload = workload(target);
         let mut books = self.books();
-        let claim = claim(policy, footprint);
+        let mut claim = claim(policy, footprint);
+        let refused = |draw: &Draw| {
+            let note = books.notes.get(&draw.budget);
+            note.is_some_and(|note| note.refuses(&draw.budget, &workload.namespace).is_some())
+        };
+        // What its pods reach counts all the same.
+        if claim.draws.iter().any(refused) {
+            claim.movable = false;
+            claim.fixed = NO_LEAVE;
+        }
         if claim.draws.is_empty() && !books.ledger.knows(&workload) {
             return;
         }
