@@ -4,8 +4,8 @@ use arbitrary::{Result, Unstructured};
 use plimsoll::api::{Enforcement, Mode};
 use plimsoll::control::{
     BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, Memory, Observation,
-    Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout, Target, TargetFault,
-    TargetFaultKind, UpdateStrategy, Workload, decide,
+    Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout, ScalabilityView, Target,
+    TargetFault, TargetFaultKind, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -73,7 +73,8 @@ impl World {
             message: String::new(),
         };
         let shares = if source.ratio(1, 4)? { vec![share] } else { Vec::new() };
-        let observation = Observation { readings, target, overrides, shares, rivals };
+        let scalability = ScalabilityView::default();
+        let observation = Observation { readings, target, overrides, shares, scalability, rivals };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
 }
