@@ -217,6 +217,7 @@ impl World {
                 freeze: asked(self.freeze),
                 unreadable: None,
             },
+            guards: Vec::new(),
             shares: Vec::new(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]

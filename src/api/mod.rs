@@ -5,6 +5,7 @@ mod budget;
 mod capacity;
 mod ceilings;
 mod definition;
+mod guard;
 mod metric;
 mod policy;
 mod quantity;
@@ -23,6 +24,7 @@ pub use ceilings::{
     BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
 };
 pub use definition::{definition_yaml, definitions};
+pub use guard::{Comparison, Guard, GuardAction, OnMissing};
 pub use metric::{
     Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target,
     TargetKind, Warnings, Zero,
@@ -30,6 +32,6 @@ pub use metric::{
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalingPolicyStatus,
-    StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
+    PodCounts, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };

@@ -1,8 +1,12 @@
 //! The walk from signals to a count.
 
+use super::advice;
 use super::conditions;
 use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
+use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
+use super::diagnosis::Evidence;
+use super::guard::{self, Guards, StepDown};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
@@ -47,7 +51,9 @@ pub fn decide(
         Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
         Target::Unseen(fault) => {
             memory.note_sound(policy, &observation.readings, now);
-            unseen(policy, fault, now)
+            let guards =
+                guard::watch(policy, &observation.guards, &mut memory, &Counts::default(), None, now);
+            Decision { guards: guards.reports(), ..unseen(policy, fault, now) }
         }
     };
     (decision, memory)
@@ -68,6 +74,9 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         steps: Vec::new(),
         signals: Vec::new(),
         ceilings: Vec::new(),
+        guards: Vec::new(),
+        advice: Vec::new(),
+        deficit: None,
         counts: None,
         start_up: None,
         drain: None,
@@ -98,6 +107,7 @@ fn weigh(
     let rollout = rollout(workload, memory, now);
     let mut limits = limits(policy, workload, &observation.shares, memory);
     counts.reachable = reachable(policy, workload, memory);
+    let guards = guard::watch(policy, &observation.guards, memory, &counts, Some(spec), now);
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
@@ -116,6 +126,7 @@ fn weigh(
             .and_then(|known| known.quantile(90))
             .unwrap_or(policy.warm_up.declared)
             + yardstick.warm_up,
+        guarded_by: guards.first(),
         now,
     };
     let demand = demand(&ground, &observation.readings, memory, &mut trail);
@@ -137,27 +148,43 @@ fn weigh(
         contest,
         history_awaited: memory.past == Past::Awaited,
         may_write: orders.may_write(),
+        guards: &guards,
     };
     let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
-    let wish = Wish { rollout, ..wish(policy, spec, base, steady, &demand, memory, now) };
+    let may_step_down = !policy.scale_down_paused && contest.is_none() && counts.serving > 0;
+    let wish = Wish { rollout, may_step_down, ..wish(policy, spec, base, steady, &demand, memory, now) };
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
     let outcome = match policy.compat {
-        Compat::None => settle(policy, workload, &counts, &limits, &wish, &orders, memory, now, &mut trail),
+        Compat::None => settle(policy, workload, &counts, &limits, &guards, &wish, &orders, memory, now, &mut trail),
         Compat::Hpa => settle_as_hpa(policy, spec, &wish, memory, now, &mut trail),
     };
     let writes = orders.may_write() && outcome.replicas != spec;
     if writes {
         memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
         memory.overwritten.ask(now);
+        memory.note_step(now);
     }
+    let guarded = guards.reports();
+    let evidence = Evidence {
+        policy,
+        signals: &demand.signals,
+        guards: &guarded,
+        serving: counts.serving,
+        outcome: &outcome,
+        trail: &trail,
+        now,
+    };
+    let bottleneck = evidence.condition(&mut memory.bottleneck);
     let conditions = conditions::seen(&conditions::Seen {
         policy,
         counts: &counts,
         pods: workload.pods.len(),
         spec_replicas: spec,
         demand: &demand,
+        guards: &guarded,
+        bottleneck,
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
@@ -175,12 +202,25 @@ fn weigh(
     let footprint = Footprint {
         shape,
         beside: pods_beside(&workload.pods, spec, &shape),
-        wanted: outcome.need.unwrap_or(spec).max(outcome.replicas).min(limits.beside_budgets),
+        wanted: outcome
+            .need
+            .unwrap_or(spec)
+            .min(guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas))
+            .max(outcome.replicas)
+            .min(limits.beside_budgets),
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
+    let granted: Vec<_> = observation.shares.iter().map(|share| share.granted).collect();
+    let moved = memory.bottleneck.moved;
+    let case =
+        advice::Case { policy, outcome: &outcome, guards: &guarded, footprint: &footprint, granted: &granted, moved };
+    let advice = case.sentences();
+    let deficit =
+        if policy.compat == Compat::None { deficit(policy, &demand.signals, counts.capacity) } else { None };
+    let wants_age = wants_age || guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
-    Decision { footprint: Some(footprint), ..decision }
+    Decision { footprint: Some(footprint), guards: guarded, advice, deficit, ..decision }
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -211,6 +251,9 @@ fn report(
         steps: trail.into_steps(),
         signals: demand.signals,
         ceilings: limits.reports,
+        guards: Vec::new(),
+        advice: Vec::new(),
+        deficit: None,
         counts: Some(counts),
         start_up,
         drain,
@@ -362,7 +405,8 @@ fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut
 }
 
 /// What a scale-in heeds beside demand and pods.
-struct Scene {
+struct Scene<'a> {
+    guards: &'a Guards<'a>,
     spec_replicas: u32,
     rollout: Rollout,
     contest: Option<Contest>,
@@ -375,7 +419,7 @@ struct Scene {
 fn guard_scale_down(
     ground: &Ground<'_>,
     demand: &Demand,
-    scene: &Scene,
+    scene: &Scene<'_>,
     stabilized: u32,
     trail: &mut Trail,
 ) -> (u32, bool) {
@@ -424,6 +468,11 @@ fn guard_scale_down(
             })
         })
         .or_else(|| {
+            let (floor, reason, message) = scene.guards.floor()?;
+            let floor = floor.saturating_sub(policy.headroom_replicas);
+            (floor >= base).then_some((reason, message))
+        })
+        .or_else(|| {
             // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
             // says would change each time that it is asked.
             let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
@@ -468,6 +517,7 @@ fn wish(
         without_signal: without,
         scale_up_paused: policy.scale_up_paused && policy.mode != Mode::Frozen,
         rollout: Rollout::Settled,
+        may_step_down: false,
     }
 }
 

@@ -1,10 +1,14 @@
 //! The decision: from signals to a count, with its explanation.
 
+mod advice;
 mod compile;
 mod conditions;
 mod decide;
 mod decision;
+mod deficit;
 mod demand;
+mod diagnosis;
+mod guard;
 mod history;
 mod limits;
 mod memory;
@@ -23,6 +27,8 @@ pub use decision::{
     CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Drain, Footprint, Limit,
     SignalReport, StartUp, Step, StepName,
 };
+pub use deficit::Deficit;
+pub use guard::{Activation, GuardReport, GuardState};
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
@@ -30,7 +36,7 @@ pub use observation::{
     Rollout, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
 };
 pub use policy::{
-    Compat, ConnectionSource, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
+    Compat, ConnectionSource, Connections, Fallback, Guard, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
     Scalability, Signal, WarmUp,
 };
 pub use reason::Reason;

@@ -1,7 +1,8 @@
 //! Who wins: people, ceilings, floors and demand, in this order, and how fast the count may move.
 
 use super::decision::{Limit, StepName};
-use super::limits::Limits;
+use super::guard::{Guards, StepDown};
+use super::limits::{Bound, Limits};
 use super::memory::Memory;
 use super::observation::{Observation, Override, Rival, Rollout, Workload};
 use super::policy::{Held, Policy};
@@ -28,6 +29,8 @@ pub(super) struct Wish {
     pub(super) scale_up_paused: bool,
     /// The rollout under way; one that makes no progress counts as stalled.
     pub(super) rollout: Rollout,
+    /// Nothing but its own rules keeps a guard from taking pods away.
+    pub(super) may_step_down: bool,
 }
 
 /// What people and modes order.
@@ -95,6 +98,7 @@ pub(super) fn settle(
     workload: &Workload,
     counts: &Counts,
     limits: &Limits,
+    guards: &Guards<'_>,
     wish: &Wish,
     orders: &Orders,
     memory: &Memory,
@@ -102,7 +106,12 @@ pub(super) fn settle(
     trail: &mut Trail,
 ) -> Outcome {
     let spec = workload.spec_replicas;
-    let case = Case { policy, workload, counts, limits, wish, orders, memory, now };
+    let mut growth = limits.growth.clone();
+    // A count that a person holds is no matter of guards.
+    if let Some(guard) = guards.growth(policy.min).filter(|_| orders.frozen.is_none()) {
+        growth.lower(guard.replicas, &guard.limit);
+    }
+    let case = Case { policy, workload, counts, limits, growth, guards, wish, orders, memory, now };
     let ruling = case
         .hands_off()
         .or_else(|| case.emergency())
@@ -129,6 +138,9 @@ struct Case<'a> {
     workload: &'a Workload,
     counts: &'a Counts,
     limits: &'a Limits,
+    /// Growth by need ends here: the lowest of limits and guards.
+    growth: Bound,
+    guards: &'a Guards<'a>,
     wish: &'a Wish,
     orders: &'a Orders,
     memory: &'a Memory,
@@ -194,7 +206,7 @@ impl Case<'_> {
         })
     }
 
-    /// Rows 5 to 7: a ceiling that fell below the count, floors, demand.
+    /// Rows 5 to 8: a ceiling that fell below the count, guards, floors, demand.
     fn by_need(&self, trail: &mut Trail) -> Ruling {
         let spec = self.spec();
         let wanted = self.wanted(trail);
@@ -202,7 +214,11 @@ impl Case<'_> {
         if let Some(walk) = self.walk_down(rated) {
             return walk;
         }
-        let replicas = self.bounded_growth(rated, trail);
+        let guarded = self.guarded(rated, trail);
+        if let Some(step) = self.step_down(trail) {
+            return step;
+        }
+        let replicas = self.bounded_growth(guarded, trail);
         let (reason, message) = if replicas == spec {
             let last = trail.last_hold(spec);
             (last.map_or(Reason::WithinTolerance, |(reason, _)| reason), self.hold_sentence(trail))
@@ -360,6 +376,35 @@ impl Case<'_> {
         })
     }
 
+    /// Row 6: what each active guard leaves of it. None holds the count below `minReplicas`.
+    fn guarded(&self, rated: u32, trail: &mut Trail) -> u32 {
+        let mut guarded = rated;
+        for (before, after, reason, message) in self.guards.each_leaves(rated, self.policy.min) {
+            trail.note(StepName::Guard, before, after, reason, message);
+            guarded = after;
+        }
+        guarded
+    }
+
+    /// Row 6 as well: a guard that steps down removes pods under the scale-down rate, never below a floor, and in no
+    /// rollout.
+    fn step_down(&self, trail: &mut Trail) -> Option<Ruling> {
+        let StepDown::To(target, name) = self.guards.step_down() else { return None };
+        if !self.wish.may_step_down || self.wish.rollout == Rollout::Progressing {
+            return None;
+        }
+        let spec = self.spec();
+        let floor = self.least().max(self.wish.fallback_floor.unwrap_or(0));
+        let rate = self.memory.changes.scale_down_limit(&self.policy.removal(), spec, self.now);
+        let replicas = target.max(floor).max(rate);
+        if replicas >= spec {
+            return None;
+        }
+        let message = format!("{spec} → {replicas}: guard {name} steps down while its value is beyond its threshold");
+        trail.note(StepName::Guard, spec, replicas, Reason::GuardStepDown, message.clone());
+        Some(Ruling { replicas, reason: Reason::GuardStepDown, message })
+    }
+
     /// Growth ends at the lowest limit; a count above it never rises.
     fn bounded_growth(&self, wanted: u32, trail: &mut Trail) -> u32 {
         let spec = self.spec();
@@ -382,7 +427,7 @@ impl Case<'_> {
         let wish = self.wish;
         let floor = self.policy.min.max(wish.fallback_floor.unwrap_or(0));
         let wanted = wish.fallback_count.unwrap_or(wish.demanded).max(floor);
-        let growth = &self.limits.growth;
+        let growth = &self.growth;
         let known = !wish.blind && self.spec() > 0;
         // Growth may end below a count that is kept: in a rollout draining pods take room.
         let reach = growth.replicas.max(self.spec().min(self.limits.soft.replicas));
@@ -444,6 +489,7 @@ pub(super) fn limit_reason(limit: &Limit) -> Reason {
         Limit::Connections(_) => Reason::ConnectionBudget,
         Limit::Scalability => Reason::ScalabilityCeiling,
         Limit::EmergencyMax => Reason::EmergencyMax,
+        Limit::Guard(_) => Reason::GuardActive,
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyKey;
-use crate::control::{Change, Decision, Drain, Observation, Recollection};
+use crate::control::{Activation, Change, Decision, Drain, Observation, Recollection};
 use crate::time::Time;
 
 /// The format's version; a reader refuses others.
@@ -43,6 +43,12 @@ pub struct Record {
     /// Drain times known from before; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
+    /// Guards known to have been active before, by name; only with `first`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<(String, Activation)>,
+    /// The bottleneck was known to lie behind the workload; only with `first`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bottleneck_moved: bool,
     /// What became, before this evaluation, of the question about the time before the operator began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recollection: Option<Recollection>,
@@ -168,6 +174,7 @@ mod tests {
                 Target::Seen,
             ),
             overrides: crate::control::Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
             rivals: Vec::new(),
         }
@@ -201,6 +208,8 @@ mod tests {
                 recalled: Vec::new(),
                 reversals: Vec::new(),
                 drain: None,
+                guards: Vec::new(),
+                bottleneck_moved: false,
                 recollection: None,
                 now,
                 spec: spec(),

@@ -18,9 +18,10 @@ use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
-    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times, moment,
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, activation,
+    drain_times, moment,
 };
-use crate::control::{Decision, Drain, Memory, Observation, Policy, Recollection};
+use crate::control::{Activation, ConditionType, Decision, Drain, Memory, Observation, Policy, Recollection};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -85,6 +86,10 @@ pub(super) struct State {
     pub recalled_reversals: Vec<Time>,
     /// Drain times known from before.
     pub recalled_drain: Option<Drain>,
+    /// Guards known to have been active before, by name.
+    pub recalled_guards: Vec<(String, Activation)>,
+    /// The bottleneck was known to lie behind the workload.
+    pub recalled_bottleneck_moved: bool,
     /// Nothing has been decided yet.
     pub first: bool,
     /// The policy of a generation, as compiled.
@@ -125,12 +130,26 @@ impl PolicyTask {
         if let Some(drain) = recalled_drain {
             memory.recall_drain(drain);
         }
+        let guards = status.iter().flat_map(|status| &status.guards);
+        let recalled_guards: Vec<_> =
+            guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect();
+        for (name, activation) in &recalled_guards {
+            memory.recall_guard(name, *activation);
+        }
+        let recalled_bottleneck_moved = status.iter().flat_map(|status| &status.conditions).any(|condition| {
+            condition.type_ == ConditionType::BottleneckMoved.to_string() && condition.status == "True"
+        });
+        if recalled_bottleneck_moved {
+            memory.recall_bottleneck_moved();
+        }
         let state = State {
             memory,
             recall: None,
             recollection: None,
             recalled_reversals,
             recalled_drain,
+            recalled_guards,
+            recalled_bottleneck_moved,
             first: true,
             compiled: None,
             evaluations: 0,
