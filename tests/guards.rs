@@ -30,6 +30,8 @@ fn guard(more: &str) -> String {
     )
 }
 
+type Disturb = fn(&mut plimsoll::control::Workload);
+
 /// The scale-in window is short, so that only guards hold anything.
 const CALM: &str = "behavior: {scaleDown: {stabilizationWindowSeconds: 30}}\n";
 
@@ -151,7 +153,8 @@ fn a_guard_names_itself_with_its_numbers() {
         (guarded.status, guarded.reason, guarded.message.as_str()),
         (ConditionStatus::True, Reason::GuardActive, sentence)
     );
-    let limited = decision.conditions.iter().find(|condition| condition.kind == ConditionType::ScalingLimited);
+    let limited =
+        decision.conditions.iter().find(|condition| condition.kind == ConditionType::ScalingLimited);
     assert_eq!(limited.unwrap().message, "needs 42, held at 25 by guard db-cpu: 17 replicas are unmet");
     assert_eq!(
         decision.advice[0],
@@ -165,7 +168,8 @@ fn it_begins_beyond_the_threshold_and_ends_after_a_hold_at_the_release() {
     let above = guard("action: BlockScaleUp, holdSeconds: 45");
     let below = "guards: [{name: cache, prometheus: {query: hits}, comparison: LessThan, threshold: \"0.8\", \
                  releaseThreshold: \"0.9\", action: BlockScaleDown, holdSeconds: 45}]\n";
-    let without_release = "guards: [{name: lag, prometheus: {query: lag}, threshold: 5, action: Freeze, holdSeconds: 0}]\n";
+    let without_release =
+        "guards: [{name: lag, prometheus: {query: lag}, threshold: 5, action: Freeze, holdSeconds: 0}]\n";
     for (yaml, values) in [
         (
             above.as_str(),
@@ -198,7 +202,8 @@ fn it_begins_beyond_the_threshold_and_ends_after_a_hold_at_the_release() {
         (without_release, vec![(5.0, Inactive), (5.1, Active), (5.0, Inactive), (0.0, Inactive)]),
     ] {
         let mut course = Course::new(yaml, 5);
-        let states: Vec<_> = values.iter().map(|(value, _)| (*value, course.state(5.0, fresh(*value)))).collect();
+        let states: Vec<_> =
+            values.iter().map(|(value, _)| (*value, course.state(5.0, fresh(*value)))).collect();
         assert_eq!(states, values, "{yaml}");
     }
 }
@@ -206,11 +211,9 @@ fn it_begins_beyond_the_threshold_and_ends_after_a_hold_at_the_release() {
 #[test]
 fn what_is_not_fit_to_use_counts_as_the_policy_says() {
     use GuardState::{Active, Inactive, Releasing};
-    for (on_missing, from_calm, from_active) in [
-        ("Hold", Inactive, Active),
-        ("Ignore", Inactive, Releasing),
-        ("Activate", Active, Active),
-    ] {
+    for (on_missing, from_calm, from_active) in
+        [("Hold", Inactive, Active), ("Ignore", Inactive, Releasing), ("Activate", Active, Active)]
+    {
         let yaml = guard(&format!("action: BlockScaleUp, onMissing: {on_missing}"));
         for unfit in [stale(), missing(), fresh(f64::NAN), answered(Answer::ManySeries(2))] {
             let mut course = Course::new(&yaml, 5);
@@ -238,7 +241,8 @@ fn a_guard_that_cannot_see_is_told() {
 
 #[test]
 fn a_value_that_flaps_within_the_hold_moves_nothing() {
-    let mut course = Course::new(&(guard("action: Freeze, holdSeconds: 120, maxDurationSeconds: 7200") + CALM), 20);
+    let mut course =
+        Course::new(&(guard("action: Freeze, holdSeconds: 120, maxDurationSeconds: 7200") + CALM), 20);
     for tick in 0..400 {
         let value = if tick % 7 == 0 { 0.9 } else { 0.5 };
         let load = if tick % 2 == 0 { 30.0 } else { 10.0 };
@@ -249,7 +253,8 @@ fn a_value_that_flaps_within_the_hold_moves_nothing() {
 
 #[test]
 fn after_the_longest_time_the_count_moves_a_step_at_a_time() {
-    let yaml = guard("action: BlockScaleUp, holdSeconds: 30, maxDurationSeconds: 600") + "warmUp: {seconds: 40}\n";
+    let yaml = guard("action: BlockScaleUp, holdSeconds: 30, maxDurationSeconds: 600")
+        + "warmUp: {source: Declared, seconds: 40}\n";
     let mut course = Course::new(&yaml, 20);
     let mut moves = Vec::new();
     for _ in 0..120 {
@@ -259,14 +264,20 @@ fn after_the_longest_time_the_count_moves_a_step_at_a_time() {
         if course.replicas != before {
             moves.push((at, course.replicas));
             assert_eq!(decision.steps.iter().filter(|step| step.reason == Reason::GuardExpired).count(), 1);
-            let guarded =
-                decision.conditions.iter().find(|condition| condition.kind == ConditionType::Guarded).unwrap();
+            let guarded = decision
+                .conditions
+                .iter()
+                .find(|condition| condition.kind == ConditionType::Guarded)
+                .unwrap();
             assert_eq!((guarded.status, guarded.reason), (ConditionStatus::True, Reason::GuardExpired));
         }
     }
-    // A tenth of the count each; the pods of a step are warm 60 seconds after they were ordered.
-    let expected: Vec<_> =
-        [22, 25, 28, 31, 35, 39, 40].into_iter().zip((600..).step_by(60)).map(|(count, at)| (at, count)).collect();
+    // A tenth of the count each, until the rest is within the tolerance; the pods of a step are warm 60 seconds after they were ordered.
+    let expected: Vec<_> = [22, 25, 28, 31, 35, 39]
+        .into_iter()
+        .zip((600..).step_by(60))
+        .map(|(count, at)| (at, count))
+        .collect();
     assert_eq!(moves, expected);
 }
 
@@ -304,7 +315,8 @@ fn guards_of_several_policies_end_apart_and_none_later_than_it_may() {
 
 #[test]
 fn a_step_down_comes_once_a_hold_and_stops_at_floors() {
-    let yaml = "minReplicas: 14\n".to_owned() + &guard("action: StepDown, holdSeconds: 60, maxDurationSeconds: 86400");
+    let yaml = "minReplicas: 14\n".to_owned()
+        + &guard("action: StepDown, holdSeconds: 60, maxDurationSeconds: 86400");
     let mut course = Course::new(&yaml, 20);
     let mut moves = Vec::new();
     for _ in 0..60 {
@@ -316,7 +328,10 @@ fn a_step_down_comes_once_a_hold_and_stops_at_floors() {
             assert_eq!(decision.reason, Reason::GuardStepDown, "{decision:#?}");
             assert_eq!(
                 decision.message,
-                format!("{before} → {}: guard db-cpu steps down while its value is beyond its threshold", course.replicas)
+                format!(
+                    "{before} → {}: guard db-cpu steps down while its value is beyond its threshold",
+                    course.replicas
+                )
             );
         }
     }
@@ -327,27 +342,38 @@ fn a_step_down_comes_once_a_hold_and_stops_at_floors() {
 fn a_step_down_needs_a_value_that_is_fit_bad_and_proven_and_keeps_to_the_rules_of_removal() {
     let earlier = Age::Earlier { age: Span::from_seconds(50), at: START };
     let step_down = guard("action: StepDown, holdSeconds: 0, onMissing: Activate");
-    type Disturb = fn(&mut plimsoll::control::Workload);
     let calm: Disturb = |_| {};
     let cases: Vec<(&str, String, Reading, Disturb, Option<u32>)> = vec![
         ("all well", String::new(), fresh(0.9), calm, Some(18)),
         ("between the thresholds", String::new(), fresh(0.8), calm, None),
-        ("stale", String::new(), Reading { age: Age::Measured(Span::from_seconds(61)), ..fresh(0.9) }, calm, None),
-        ("missing, taken as bad", String::new(), missing(), calm, None),
-        ("several", String::new(), answered(Answer::ManySeries(3)), calm, None),
-        ("partial", String::new(), Reading { warnings: vec!["partial".to_owned()], ..fresh(0.9) }, calm, None),
-        ("of an age known from before", String::new(), Reading { age: earlier, ..fresh(0.9) }, calm, None),
-        ("in a rollout", String::new(), fresh(0.9), |seen| seen.rollout = Rollout::Progressing, None),
-        ("in a rollout that stalls", String::new(), fresh(0.9), |seen| seen.rollout = Rollout::Stalled, Some(18)),
-        ("while no pod serves", String::new(), fresh(0.9), |seen| seen.pods.clear(), None),
-        ("paused", "paused: [ScaleDown]\n".to_owned(), fresh(0.9), calm, None),
         (
-            "disabled",
-            "behavior: {scaleDown: {selectPolicy: Disabled}}\n".to_owned(),
-            fresh(0.9),
+            "stale",
+            String::new(),
+            Reading { age: Age::Measured(Span::from_seconds(61)), ..fresh(0.9) },
             calm,
             None,
         ),
+        ("missing, taken as bad", String::new(), missing(), calm, None),
+        ("several", String::new(), answered(Answer::ManySeries(3)), calm, None),
+        (
+            "partial",
+            String::new(),
+            Reading { warnings: vec!["partial".to_owned()], ..fresh(0.9) },
+            calm,
+            None,
+        ),
+        ("of an age known from before", String::new(), Reading { age: earlier, ..fresh(0.9) }, calm, None),
+        ("in a rollout", String::new(), fresh(0.9), |seen| seen.rollout = Rollout::Progressing, None),
+        (
+            "in a rollout that stalls",
+            String::new(),
+            fresh(0.9),
+            |seen| seen.rollout = Rollout::Stalled,
+            Some(18),
+        ),
+        ("while no pod serves", String::new(), fresh(0.9), |seen| seen.pods.clear(), None),
+        ("paused", "paused: [ScaleDown]\n".to_owned(), fresh(0.9), calm, None),
+        ("disabled", "behavior: {scaleDown: {selectPolicy: Disabled}}\n".to_owned(), fresh(0.9), calm, None),
         (
             "at a rate",
             "behavior: {scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 60}]}}\n".to_owned(),
@@ -403,7 +429,8 @@ fn nets_are_silent_under_a_guard() {
     let yaml = "metrics:\n- {name: rps, prometheus: {query: rps}, target: {type: AverageValue, averageValue: 100}}\n- {name: p99, \
                 role: SafetyNet, prometheus: {query: p99}, target: {type: Value, value: 300m}}\n"
         .to_owned();
-    for (value, expected, reason) in [(0.5, Some(22), Reason::NetAboveTarget), (0.9, None, Reason::NetSilent)] {
+    for (value, expected, reason) in [(0.5, Some(22), Reason::NetAboveTarget), (0.9, None, Reason::NetSilent)]
+    {
         let policy = policy(&(yaml.clone() + &guard("action: BlockScaleDown")));
         let mut world = observation(workload(20, START), vec![fresh(2000.0), fresh(0.5)]);
         world.guards = vec![fresh(value)];
@@ -429,8 +456,12 @@ fn the_strictest_of_several_guards_is_named() {
     assert_eq!(decision.message, "needs 40, held at 20 by guard locks");
     let states: Vec<_> = decision.guards.iter().map(|guard| guard.state).collect();
     assert_eq!(states, [GuardState::Active, GuardState::Active, GuardState::Inactive]);
-    let steps: Vec<_> =
-        decision.steps.iter().filter(|step| step.reason == Reason::GuardActive).map(|step| (step.before, step.after)).collect();
+    let steps: Vec<_> = decision
+        .steps
+        .iter()
+        .filter(|step| step.reason == Reason::GuardActive)
+        .map(|step| (step.before, step.after))
+        .collect();
     assert_eq!(steps, [(40, 30), (30, 20)], "one step a guard");
 }
 
@@ -483,7 +514,8 @@ fn a_workload_that_cannot_be_seen_ends_no_guard() {
         let mut world = observation(workload(20, course.now), vec![fresh(4000.0)]);
         world.target = Target::Unseen(fault);
         world.guards = vec![fresh(0.5)];
-        let (decision, memory) = decide(&course.policy, &world, std::mem::take(&mut course.memory), course.now);
+        let (decision, memory) =
+            decide(&course.policy, &world, std::mem::take(&mut course.memory), course.now);
         course.memory = memory;
         course.now = course.now + Span::from_seconds(15);
         assert_eq!(decision.guards[0].activation.unwrap().since, START);

@@ -2,6 +2,7 @@
 
 use super::decision::{Footprint, Limit};
 use super::guard::GuardReport;
+use super::observation::BudgetShare;
 use super::policy::{ConnectionSource, Connections, Policy};
 use super::settle::Outcome;
 use super::trail::spelled;
@@ -14,8 +15,8 @@ pub(super) struct Case<'a> {
     pub(super) outcome: &'a Outcome,
     pub(super) guards: &'a [GuardReport],
     pub(super) footprint: &'a Footprint,
-    /// Connections granted of each budget, in the policy's order.
-    pub(super) granted: &'a [Option<u32>],
+    /// The shares of budgets.
+    pub(super) shares: &'a [BudgetShare],
     /// The bottleneck lies behind the workload.
     pub(super) moved: bool,
 }
@@ -107,17 +108,17 @@ impl Case<'_> {
     }
 
     fn granted_of(&self, budget: &str) -> Option<u32> {
-        let budgets = self.policy.connections.iter().filter_map(|connections| match &connections.limit {
-            ConnectionSource::Budget { name, .. } => Some(name),
-            ConnectionSource::Inline { .. } => None,
-        });
-        budgets.zip(self.granted).find(|(name, _)| *name == budget).and_then(|(_, granted)| *granted)
+        self.shares.iter().find(|share| share.budget == budget)?.granted
     }
 
     fn scalability(&self, need: u32) -> Vec<String> {
         let peak = self.policy.scalability.as_ref().and_then(scalability::peak).map_or_else(
             || format!("{need} replicas would add little throughput"),
-            |peak| format!("throughput peaks at {peak:.1} replicas and falls beyond, so {need} would not carry more"),
+            |peak| {
+                format!(
+                    "throughput peaks at {peak:.1} replicas and falls beyond, so {need} would not carry more"
+                )
+            },
         );
         vec![format!("shard the workload, or lessen what its replicas wait for together: {peak}")]
     }

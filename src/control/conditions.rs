@@ -15,8 +15,8 @@ use crate::time::Span;
 
 use ConditionStatus::{False, True};
 use ConditionType::{
-    AbleToScale, BudgetInfeasible, Flapping, Guarded, PodsFailing, Ready, ReplicasOverwritten, RolloutStalled,
-    ScalingActive, ScalingLimited,
+    AbleToScale, BudgetInfeasible, Flapping, Guarded, PodsFailing, Ready, ReplicasOverwritten,
+    RolloutStalled, ScalingActive, ScalingLimited,
 };
 
 /// What the conditions are made of.

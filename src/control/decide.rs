@@ -6,16 +6,16 @@ use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
 use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
-use super::guard::{self, Guards, StepDown};
+use super::guard::{self, StepDown};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
-use super::overwritten::Contest;
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
+use super::scale_in::{Scene, hold_scale_in};
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
-use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
+use crate::api::{FallbackBehavior, Mode, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
 use crate::number::count_of;
@@ -150,14 +150,16 @@ fn weigh(
         may_write: orders.may_write(),
         guards: &guards,
     };
-    let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
+    let (steady, wants_age) = hold_scale_in(&ground, &demand, &scene, safe, &mut trail);
     let may_step_down = !policy.scale_down_paused && contest.is_none() && counts.serving > 0;
     let wish = Wish { rollout, may_step_down, ..wish(policy, spec, base, steady, &demand, memory, now) };
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
     let outcome = match policy.compat {
-        Compat::None => settle(policy, workload, &counts, &limits, &guards, &wish, &orders, memory, now, &mut trail),
+        Compat::None => {
+            settle(policy, workload, &counts, &limits, &guards, &wish, &orders, memory, now, &mut trail)
+        }
         Compat::Hpa => settle_as_hpa(policy, spec, &wish, memory, now, &mut trail),
     };
     let writes = orders.may_write() && outcome.replicas != spec;
@@ -210,14 +212,17 @@ fn weigh(
             .min(limits.beside_budgets),
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
-    let granted: Vec<_> = observation.shares.iter().map(|share| share.granted).collect();
-    let moved = memory.bottleneck.moved;
-    let case =
-        advice::Case { policy, outcome: &outcome, guards: &guarded, footprint: &footprint, granted: &granted, moved };
+    let case = advice::Case {
+        policy,
+        outcome: &outcome,
+        guards: &guarded,
+        footprint: &footprint,
+        shares: &observation.shares,
+        moved: memory.bottleneck.moved,
+    };
     let advice = case.sentences();
-    let deficit =
-        if policy.compat == Compat::None { deficit(policy, &demand.signals, counts.capacity) } else { None };
-    let wants_age = wants_age || guards.step_down() == StepDown::AwaitsAge;
+    let deficit = deficit(policy, &demand.signals, counts.capacity);
+    let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
     Decision { footprint: Some(footprint), guards: guarded, advice, deficit, ..decision }
@@ -402,93 +407,6 @@ fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut
         format!("{name} would be back over its scale-out edge below {safe} replicas: {then} {after}");
     trail.note(StepName::LookAhead, stabilized, after, Reason::AnticipatedFlapping, message);
     after
-}
-
-/// What a scale-in heeds beside demand and pods.
-struct Scene<'a> {
-    guards: &'a Guards<'a>,
-    spec_replicas: u32,
-    rollout: Rollout,
-    contest: Option<Contest>,
-    history_awaited: bool,
-    may_write: bool,
-}
-
-/// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
-/// is missing.
-fn guard_scale_down(
-    ground: &Ground<'_>,
-    demand: &Demand,
-    scene: &Scene<'_>,
-    stabilized: u32,
-    trail: &mut Trail,
-) -> (u32, bool) {
-    let (policy, base, pending) = (ground.policy, ground.base, ground.counts.ordered);
-    if stabilized >= base || policy.compat == Compat::Hpa {
-        return (stabilized, false);
-    }
-    let hold = demand
-        .no_scale_down
-        .clone()
-        .or_else(|| {
-            (ground.counts.serving == 0)
-                .then(|| (Reason::NoReadyPods, "nothing is removed while no pod serves".to_owned()))
-        })
-        // A rollout explains the pods that are still to come.
-        .or_else(|| {
-            (scene.rollout == Rollout::Progressing).then(|| {
-                (Reason::RolloutInProgress, "nothing is removed while a rollout is under way".to_owned())
-            })
-        })
-        .or_else(|| {
-            (pending > 0).then(|| {
-                let pods = if pending == 1 { "1 pod is".to_owned() } else { format!("{pending} pods are") };
-                (Reason::PodsStarting, format!("nothing is removed while {pods} still to come or to warm up"))
-            })
-        })
-        .or_else(|| {
-            policy
-                .scale_down_paused
-                .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
-        })
-        .or_else(|| {
-            scene.contest.map(|contest| {
-                let until = super::moment(contest.until);
-                let message = format!(
-                    "somebody else sets the count to {} again and again: nothing is removed before {until}",
-                    contest.theirs
-                );
-                (Reason::ReplicasOverwritten, message)
-            })
-        })
-        .or_else(|| {
-            scene.history_awaited.then(|| {
-                let message = "nothing is removed before the history of the signals is read";
-                (Reason::HistoryPending, message.to_owned())
-            })
-        })
-        .or_else(|| {
-            let (floor, reason, message) = scene.guards.floor()?;
-            let floor = floor.saturating_sub(policy.headroom_replicas);
-            (floor >= base).then_some((reason, message))
-        })
-        .or_else(|| {
-            // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
-            // says would change each time that it is asked.
-            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
-            let falls = scene.may_write
-                && floored < scene.spec_replicas
-                && policy.scale_down.select != SelectPolicy::Disabled;
-            (falls && !demand.ages_proven).then(|| {
-                (
-                    Reason::AgeUnconfirmed,
-                    "nothing is removed before the data's age is measured anew".to_owned(),
-                )
-            })
-        });
-    let Some((reason, message)) = hold else { return (stabilized, false) };
-    trail.note(StepName::ScaleDownGuard, stabilized, base, reason, message);
-    (base, reason == Reason::AgeUnconfirmed)
 }
 
 /// What demand and floors ask for, before rates and limits.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decision::SignalReport;
-use super::policy::Policy;
+use super::policy::{Compat, Policy};
 use crate::api::{Role, TargetKind};
 use crate::signal::SignalState;
 
@@ -23,11 +23,20 @@ pub struct Deficit {
     pub share: f64,
 }
 
+fn fullness(deficit: &Deficit) -> f64 {
+    if deficit.load > 0.0 { deficit.load / deficit.capacity } else { 0.0 }
+}
+
 /// Load against capacity of `pods`; none while no leading signal is fit to use, since nothing is known then.
 pub(super) fn deficit(policy: &Policy, signals: &[SignalReport], pods: f64) -> Option<Deficit> {
-    let leading = policy.signals.iter().zip(signals).filter(|(signal, report)| {
-        signal.role == Role::Leading && report.state == SignalState::Fresh
-    });
+    if policy.compat == Compat::Hpa {
+        return None;
+    }
+    let leading = policy
+        .signals
+        .iter()
+        .zip(signals)
+        .filter(|(signal, report)| signal.role == Role::Leading && report.state == SignalState::Fresh);
     let deficits = leading.filter_map(|(signal, report)| {
         let load = report.value?.max(0.0);
         let capacity = match signal.kind {
@@ -38,5 +47,5 @@ pub(super) fn deficit(policy: &Policy, signals: &[SignalReport], pods: f64) -> O
         let share = if load > 0.0 { (excess / load).clamp(0.0, 1.0) } else { 0.0 };
         Some(Deficit { signal: report.name.clone(), load, capacity, excess, share })
     });
-    deficits.max_by(|one, other| one.share.total_cmp(&other.share))
+    deficits.max_by(|one, other| fullness(one).total_cmp(&fullness(other)))
 }

@@ -79,7 +79,9 @@ impl Evidence<'_> {
             Condition { kind, status: ConditionStatus::Unknown, reason: Reason::BottleneckUnknown, message }
         } else {
             let message = match bottleneck.opposite_since {
-                Some(since) => format!("it may lie behind this workload, as seen since {}: {facts}", moment(since)),
+                Some(since) => {
+                    format!("it may lie behind this workload, as seen since {}: {facts}", moment(since))
+                }
                 None => format!("nothing tells of a bottleneck behind this workload: {facts}"),
             };
             Condition { kind, status: ConditionStatus::False, reason: Reason::NoBottleneckBehind, message }
@@ -141,7 +143,9 @@ impl Evidence<'_> {
         self.of_role(Role::SafetyNet)
             .filter(|(signal, report)| {
                 is_fit(report)
-                    && report.value.is_some_and(|value| value > signal.target * (1.0 + signal.scale_up_tolerance))
+                    && report
+                        .value
+                        .is_some_and(|value| value > signal.target * (1.0 + signal.scale_up_tolerance))
             })
             .map(|(_, report)| report)
     }
@@ -152,7 +156,12 @@ impl Evidence<'_> {
         let mut facts: Vec<String> =
             unfit.map(|report| format!("{} is {:?}", report.name, report.state)).collect();
         for (report, share) in self.load().unwrap_or_default() {
-            facts.push(format!("{} is at {} % of what {} serving pods carry", report.name, (share * 100.0).round(), self.serving));
+            facts.push(format!(
+                "{} is at {} % of what {} serving pods carry",
+                report.name,
+                (share * 100.0).round(),
+                self.serving
+            ));
         }
         let mut calm = true;
         for report in self.nets_above() {
@@ -165,7 +174,7 @@ impl Evidence<'_> {
         }
         for (reason, words) in [
             (Reason::NetIneffective, "the pods that were added for it did not help"),
-            (Reason::NetExhausted, "as many pods were added for it as may be"),
+            (Reason::NetExhausted, "there are as many more pods than the load needs as it may add"),
         ] {
             if self.trail.found(StepName::SafetyNet, reason) {
                 facts.push(words.to_owned());
@@ -173,7 +182,12 @@ impl Evidence<'_> {
         }
         for guard in self.guards.iter().filter(|guard| guard.beyond || guard.signal != SignalState::Fresh) {
             facts.push(match guard.value.filter(|_| guard.beyond) {
-                Some(value) => format!("guard {} reads {}, beyond {}", guard.name, spelled(value), spelled(guard.threshold)),
+                Some(value) => format!(
+                    "guard {} reads {}, beyond {}",
+                    guard.name,
+                    spelled(value),
+                    spelled(guard.threshold)
+                ),
                 None => format!("guard {} is {:?}", guard.name, guard.signal),
             });
         }

@@ -18,6 +18,7 @@ mod overwritten;
 mod policy;
 mod rate;
 mod reason;
+mod scale_in;
 mod settle;
 mod trail;
 mod window;
@@ -36,8 +37,8 @@ pub use observation::{
     Rollout, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
 };
 pub use policy::{
-    Compat, ConnectionSource, Connections, Fallback, Guard, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
-    Scalability, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, Guard, Held, MaxConcurrent, Policy, PolicyError, Rate,
+    Rules, Scalability, Signal, WarmUp,
 };
 pub use reason::Reason;
 pub use trail::spelled;

@@ -1,7 +1,9 @@
 //! Who wins: people, ceilings, floors and demand, in this order, and how fast the count may move.
 
+mod guards;
+
 use super::decision::{Limit, StepName};
-use super::guard::{Guards, StepDown};
+use super::guard::Guards;
 use super::limits::{Bound, Limits};
 use super::memory::Memory;
 use super::observation::{Observation, Override, Rival, Rollout, Workload};
@@ -226,7 +228,8 @@ impl Case<'_> {
             let direction = if replicas > spec { Reason::AboveTarget } else { Reason::BelowTarget };
             (direction, format!("{spec} → {replicas}{}{}", self.headroom(), self.cause(trail, replicas)))
         };
-        let reason = if self.wish.fallback_floor.or(self.wish.fallback_count).is_some() && self.wish.blind {
+        let falls_back = self.wish.fallback_floor.or(self.wish.fallback_count).is_some() && self.wish.blind;
+        let reason = if falls_back && !matches!(reason, Reason::GuardActive | Reason::GuardExpired) {
             Reason::Fallback
         } else {
             reason
@@ -374,35 +377,6 @@ impl Case<'_> {
             reason: Reason::CeilingFell,
             message: format!("{above}: walking down, now to {replicas}"),
         })
-    }
-
-    /// Row 6: what each active guard leaves of it. None holds the count below `minReplicas`.
-    fn guarded(&self, rated: u32, trail: &mut Trail) -> u32 {
-        let mut guarded = rated;
-        for (before, after, reason, message) in self.guards.each_leaves(rated, self.policy.min) {
-            trail.note(StepName::Guard, before, after, reason, message);
-            guarded = after;
-        }
-        guarded
-    }
-
-    /// Row 6 as well: a guard that steps down removes pods under the scale-down rate, never below a floor, and in no
-    /// rollout.
-    fn step_down(&self, trail: &mut Trail) -> Option<Ruling> {
-        let StepDown::To(target, name) = self.guards.step_down() else { return None };
-        if !self.wish.may_step_down || self.wish.rollout == Rollout::Progressing {
-            return None;
-        }
-        let spec = self.spec();
-        let floor = self.least().max(self.wish.fallback_floor.unwrap_or(0));
-        let rate = self.memory.changes.scale_down_limit(&self.policy.removal(), spec, self.now);
-        let replicas = target.max(floor).max(rate);
-        if replicas >= spec {
-            return None;
-        }
-        let message = format!("{spec} → {replicas}: guard {name} steps down while its value is beyond its threshold");
-        trail.note(StepName::Guard, spec, replicas, Reason::GuardStepDown, message.clone());
-        Some(Ruling { replicas, reason: Reason::GuardStepDown, message })
     }
 
     /// Growth ends at the lowest limit; a count above it never rises.

@@ -140,11 +140,12 @@ impl PolicyTask {
             join_all(spec.metrics.iter().zip(&metrics).map(|(metric, question)| {
                 signals.evaluate(&metric.prometheus.server, namespace, question, now)
             })),
-            join_all(
-                guards
-                    .iter()
-                    .map(|(asked, question)| signals.evaluate(&asked.server, namespace, question, now))
-            )
+            join_all(guards.iter().map(|(asked, question)| signals.evaluate(
+                &asked.server,
+                namespace,
+                question,
+                now
+            )))
         );
         Readings { metrics, guards }
     }

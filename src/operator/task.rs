@@ -18,8 +18,8 @@ use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
-    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, activation,
-    drain_times, moment,
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, activation, drain_times,
+    moment,
 };
 use crate::control::{Activation, ConditionType, Decision, Drain, Memory, Observation, Policy, Recollection};
 use crate::telemetry::Metrics;
@@ -136,9 +136,10 @@ impl PolicyTask {
         for (name, activation) in &recalled_guards {
             memory.recall_guard(name, *activation);
         }
-        let recalled_bottleneck_moved = status.iter().flat_map(|status| &status.conditions).any(|condition| {
-            condition.type_ == ConditionType::BottleneckMoved.to_string() && condition.status == "True"
-        });
+        let recalled_bottleneck_moved =
+            status.iter().flat_map(|status| &status.conditions).any(|condition| {
+                condition.type_ == ConditionType::BottleneckMoved.to_string() && condition.status == "True"
+            });
         if recalled_bottleneck_moved {
             memory.recall_bottleneck_moved();
         }

@@ -109,7 +109,11 @@ const DESCRIPTIONS: [Description; 25] = [
         Some("signal"),
         "What the present pods carry at their target, in the unit of the signal furthest above its own",
     ),
-    describe("deficit", Some("signal"), "Load beyond that capacity, in the signal's unit; 0 while there is none"),
+    describe(
+        "deficit",
+        Some("signal"),
+        "Load beyond that capacity, in the signal's unit; 0 while there is none",
+    ),
     describe(
         "deficit_ratio",
         None,

@@ -23,8 +23,7 @@ impl Faults {
             )
         };
         let threshold = number("threshold", &guard.threshold);
-        let release =
-            guard.release_threshold.as_ref().map(|release| number("releaseThreshold", release));
+        let release = guard.release_threshold.as_ref().map(|release| number("releaseThreshold", release));
         self.require(
             release.is_none_or(|release| match guard.comparison {
                 Comparison::GreaterThan => release < threshold,
