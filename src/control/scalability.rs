@@ -256,6 +256,14 @@ impl ScalabilityMemory {
         })
     }
 
+    /// The count at which throughput peaks, declared or fitted.
+    pub(super) fn peak(&self, policy: &Scalability) -> Option<f64> {
+        match &policy.law {
+            ScalabilityLaw::Declared(law) => scalability::peak(law),
+            ScalabilityLaw::Fitted(_) => self.assessed.as_ref()?.1.fit.as_ref()?.law.peak(),
+        }
+    }
+
     /// What status shows, and a restart needs.
     pub(super) fn report(&self, policy: &Scalability) -> Option<ScalabilityReport> {
         let (ScalabilityLaw::Fitted(_), Some(steady)) = (&policy.law, self.steady) else { return None };

@@ -102,6 +102,7 @@ impl Autoscaler {
             }),
             overrides: Overrides::default(),
             rivals: Vec::new(),
+            guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
         };
