@@ -14,6 +14,7 @@ pub mod election;
 pub mod number;
 pub mod operator;
 pub mod prometheus;
+pub mod report;
 pub mod signal;
 pub mod simulate;
 pub mod telemetry;

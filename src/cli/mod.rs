@@ -1,7 +1,10 @@
 //! The command line.
 
 mod crd;
+mod files;
 mod run;
+mod simulate;
+mod table;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Print the custom resource definitions as YAML
     Crd(crd::Crd),
+    /// Run a policy through a load in virtual time, beside an HPA or an oracle, and see what it comes to
+    Simulate(Box<simulate::Simulate>),
 }
 
 impl Arguments {
@@ -29,6 +34,7 @@ impl Arguments {
         let done = match self.command {
             Command::Run(run) => run.execute(),
             Command::Crd(crd) => crd.execute(),
+            Command::Simulate(simulate) => simulate.execute(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
