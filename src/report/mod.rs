@@ -314,7 +314,7 @@ impl Report<'_> {
         if run.events.len() > LISTED {
             let _ = write!(
                 html,
-                "<p class=\"note\">The first {LISTED}; plimsoll simulate --json has the figures of all.</p>"
+                "<p class=\"note\">The first {LISTED} are listed; each is marked in the chart where there is room.</p>"
             );
         }
         html.push_str("</details>");
