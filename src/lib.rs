@@ -13,6 +13,7 @@ pub mod control;
 pub mod election;
 pub mod number;
 pub mod operator;
+pub mod planning;
 pub mod prometheus;
 pub mod report;
 pub mod signal;

@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that think. `number` and `time` are their tools.
-const THINKING: [&str; 11] = [
+const THINKING: [&str; 12] = [
     "src/api",
     "src/signal",
     "src/capacity",
@@ -24,6 +24,7 @@ const THINKING: [&str; 11] = [
     "src/election",
     "src/simulate",
     "src/report",
+    "src/planning",
     "src/number.rs",
     "src/time.rs",
 ];

@@ -181,6 +181,70 @@ impl Marker {
     }
 }
 
+/// Measurements as dots and a law as a curve; `peak` is marked.
+pub(super) fn scatter(
+    title: &str,
+    points: &[(f64, f64)],
+    curve: &[(f64, f64)],
+    peak: Option<f64>,
+    style: &str,
+) -> String {
+    let all = || points.iter().chain(curve);
+    let (top, step) = scale(all().fold(1e-9_f64, |most, point| most.max(point.1)));
+    let (end, each) = scale(all().fold(1.0_f64, |most, point| most.max(point.0)));
+    let frame = Frame { width: 760.0, height: 420.0, span: end, top };
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 450\" font-family=\"system-ui, sans-serif\"><style>{style}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/><text class=\"title\" x=\"{LEFT}\" y=\"22\">{}</text><svg y=\"30\" width=\"760\" height=\"420\">",
+        escape(title)
+    );
+    for line in 0..=floor_count(top / step + 0.5) {
+        let value = from_count(line) * step;
+        let y = frame.y(value);
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"750\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 6.0,
+            y + 4.0,
+            short(value)
+        );
+    }
+    for tick in 0..=floor_count(end / each + 0.5) {
+        let value = from_count(tick) * each;
+        let _ = write!(
+            svg,
+            "<text class=\"axis\" x=\"{:.1}\" y=\"413\" text-anchor=\"middle\">{}</text>",
+            frame.x(value),
+            short(value)
+        );
+    }
+    if let Some(peak) = peak {
+        let x = frame.x(peak);
+        let _ = write!(
+            svg,
+            "<line class=\"series limit\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/><text class=\"axis\" x=\"{:.1}\" y=\"24\">N* = {}</text>",
+            frame.y(0.0),
+            x + 6.0,
+            short(peak)
+        );
+    }
+    let path = curve.iter().enumerate().map(|(index, (size, value))| {
+        format!("{}{:.1} {:.1}", if index == 0 { "M" } else { "L" }, frame.x(*size), frame.y(*value))
+    });
+    let _ = write!(svg, "<path class=\"series main\" d=\"{}\"/>", path.collect::<String>());
+    for (size, value) in points {
+        let _ = write!(
+            svg,
+            "<circle class=\"event held\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"><title>{} → {}</title></circle>",
+            frame.x(*size),
+            frame.y(*value),
+            short(*size),
+            short(*value)
+        );
+    }
+    svg.push_str("</svg></svg>\n");
+    svg
+}
+
 /// So few points that each column of pixels has its smallest and its largest value, in order.
 fn thinned(points: &[(f64, f64)], columns: u32) -> Vec<(f64, f64)> {
     let most = usize::try_from(columns.max(1)).unwrap_or(1);

@@ -347,6 +347,11 @@ impl Report<'_> {
     }
 }
 
+/// Measurements as dots and a law as a curve, as an SVG of its own; the size of the `peak` is marked.
+pub fn scatter(title: &str, points: &[(f64, f64)], curve: &[(f64, f64)], peak: Option<f64>) -> String {
+    chart::scatter(title, points, curve, peak, STYLE)
+}
+
 fn of(run: &Run, label: &str, class: &'static str, shape: Shape, value: impl Fn(&Sample) -> f64) -> Series {
     let points = run.samples.iter().map(|sample| (sample.seconds, value(sample))).collect();
     Series { label: label.to_owned(), class, shape, points }
