@@ -64,8 +64,12 @@ const BOTTLENECK_MOVED: usize = 21;
 const CAPACITY: usize = 22;
 const DEFICIT: usize = 23;
 const DEFICIT_RATIO: usize = 24;
+const SCALABILITY_WINDOWS: usize = 25;
+const SCALABILITY_ALPHA: usize = 26;
+const SCALABILITY_BETA: usize = 27;
+const SCALABILITY_PEAK: usize = 28;
 
-const DESCRIPTIONS: [Description; 25] = [
+const DESCRIPTIONS: [Description; 29] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -120,6 +124,14 @@ const DESCRIPTIONS: [Description; 25] = [
         "Load beyond capacity as a share of the load, 0 to 1: what a load shedder has to turn away; absent while it is not \
          known",
     ),
+    describe(
+        "scalability_windows",
+        None,
+        "Windows of constant size and enough load from which the scalability law is fitted",
+    ),
+    describe("scalability_alpha", None, "Contention of the workload as fitted (Universal Scalability Law)"),
+    describe("scalability_beta", None, "Coherency of the workload as fitted (Universal Scalability Law)"),
+    describe("scalability_peak_replicas", None, "The count at which throughput peaks, as fitted"),
 ];
 
 impl PolicyFigures {
@@ -177,6 +189,12 @@ impl PolicyFigures {
             None,
             moved.map(|condition| u32::from(condition.status == ConditionStatus::True)),
         );
+        if let Some(known) = &decision.scalability {
+            figures.count(SCALABILITY_WINDOWS, None, Some(known.windows));
+            figures.real(SCALABILITY_ALPHA, None, known.alpha);
+            figures.real(SCALABILITY_BETA, None, known.beta);
+            figures.real(SCALABILITY_PEAK, None, known.peak);
+        }
         if let Some(deficit) = &decision.deficit {
             let label = || Some(deficit.signal.clone());
             figures.real(CAPACITY, label(), Some(deficit.capacity));

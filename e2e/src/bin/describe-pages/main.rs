@@ -1,11 +1,13 @@
 //! Writes `docs/describe`: what `kubectl describe` prints of a policy, from a run on real servers.
 
+mod guards;
 mod scalability;
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
@@ -62,6 +64,8 @@ async fn main() -> Result<(), Failure> {
     pages.spawn(metric_gone(Arc::clone(&bed)));
     pages.spawn(rollout_under_way(Arc::clone(&bed)));
     pages.spawn(sharing(Arc::clone(&bed)));
+    pages.spawn(guards::active(Arc::clone(&bed)));
+    pages.spawn(guards::bottleneck_moved(Arc::clone(&bed)));
     let grown = scalability::pages(grown);
     let mut ready = Vec::new();
     while let Some(page) = pages.join_next().await {
@@ -237,27 +241,35 @@ async fn operator_of_the_cluster(bed: &Bed) -> Result<Operator, Failure> {
 struct Load {
     namespace: String,
     rate: Arc<std::sync::Mutex<f64>>,
+    slow: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Load {
     fn start(bed: Arc<Bed>, namespace: &str, rate: f64) -> Self {
         let rate = Arc::new(std::sync::Mutex::new(rate));
-        let (now, namespace_label) = (Arc::clone(&rate), namespace.to_owned());
+        let slow = Arc::new(AtomicBool::new(false));
+        let (now, slowed, namespace_label) = (Arc::clone(&rate), Arc::clone(&slow), namespace.to_owned());
         let task = tokio::spawn(async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
             loop {
                 tick.tick().await;
                 let rate = *now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                count_requests(&bed, &namespace_label, rate * TICK.as_secs_f64());
+                let slow = slowed.load(Ordering::Relaxed);
+                count_requests(&bed, &namespace_label, rate * TICK.as_secs_f64(), slow);
             }
         });
-        Self { namespace: namespace.to_owned(), rate, task }
+        Self { namespace: namespace.to_owned(), rate, slow, task }
     }
 
     fn set(&self, rate: f64) {
         *self.rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = rate;
+    }
+
+    /// One request of twenty takes half a second from now on.
+    fn slow_down(&self) {
+        self.slow.store(true, Ordering::Relaxed);
     }
 
     /// The ingress is scraped no more.
@@ -274,10 +286,11 @@ impl Drop for Load {
     }
 }
 
-fn count_requests(bed: &Bed, namespace: &str, requests: f64) {
+fn count_requests(bed: &Bed, namespace: &str, requests: f64, slow: bool) {
     let exporter = bed.exporter();
     exporter.add("ingress_requests_total", &[("namespace", namespace), ("svc", POLICY)], requests);
-    for (bound, share) in [("0.1", 0.985), ("0.25", 0.999), ("0.5", 0.9995), ("+Inf", 1.0)] {
+    let shares = if slow { [0.5, 0.9, 0.95, 1.0] } else { [0.985, 0.999, 0.9995, 1.0] };
+    for (bound, share) in ["0.1", "0.25", "0.5", "+Inf"].into_iter().zip(shares) {
         let labels = [("le", bound), ("namespace", namespace)];
         exporter.add("checkout_duration_seconds_bucket", &labels, requests * share);
     }
