@@ -18,7 +18,7 @@ use common::{policy, workload};
 use plimsoll::api::{Enforcement, Role};
 use plimsoll::control::{
     CountOrPercent, Decision, Departed, Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason,
-    Rollout, Target, UpdateStrategy, Workload, decide,
+    Rollout, ScalabilityView, Target, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -218,6 +218,7 @@ impl World {
                 unreadable: None,
             },
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {

@@ -62,11 +62,26 @@ fn spec(source: &mut Unstructured) -> Result<Value> {
         }]);
     }
     if source.ratio(1, 3)? {
-        ceilings["scalability"] = json!({"alpha": format!("{}m", source.int_in_range(0..=999)?),
-            "beta": format!("{}u", source.int_in_range(1..=5_000)?), "enforcement": enforcement(source)?});
+        ceilings["scalability"] = if source.ratio(1, 2)? {
+            fitted(source)?
+        } else {
+            json!({"alpha": format!("{}m", source.int_in_range(0..=999)?),
+            "beta": format!("{}u", source.int_in_range(1..=5_000)?), "enforcement": enforcement(source)?})
+        };
     }
     spec["ceilings"] = ceilings;
     Ok(spec)
+}
+
+fn fitted(source: &mut Unstructured) -> Result<Value> {
+    let mut fit = json!({"throughputQuery": "served", "readyReplicasQuery": "ready", "utilizationQuery": "busy", "windowSeconds": 40});
+    if source.arbitrary()? {
+        fit["saturation"] = json!({"query": "queue", "above": quantity(source)?});
+    }
+    if source.arbitrary()? {
+        fit["objective"] = json!({"query": "p99", "atMost": quantity(source)?});
+    }
+    Ok(json!({"fit": fit, "enforcement": enforcement(source)?}))
 }
 
 fn enforcement(source: &mut Unstructured) -> Result<&'static str> {

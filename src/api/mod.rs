@@ -8,6 +8,7 @@ mod definition;
 mod metric;
 mod policy;
 mod quantity;
+mod scalability;
 mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
@@ -19,9 +20,7 @@ pub use capacity::{
     CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
     WarmUpSource,
 };
-pub use ceilings::{
-    BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
-};
+pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
 pub use metric::{
     Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target,
@@ -29,7 +28,8 @@ pub use metric::{
 };
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};
+pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalingPolicyStatus,
-    StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalabilityStatus,
+    ScalingPolicyStatus, StartUpStatus, StepStatus,
 };

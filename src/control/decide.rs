@@ -72,6 +72,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         start_up: None,
         drain: None,
         reversals: Vec::new(),
+        scalability: None,
         conditions: conditions::unseen(fault),
         wants_age: false,
         footprint: None,
@@ -89,6 +90,9 @@ fn weigh(
     let spec = workload.spec_replicas;
     memory.begin(policy, spec, now);
     memory.learn(workload, now);
+    if let Some(scalability) = &policy.scalability {
+        memory.scalability.learn(scalability, &observation.scalability, workload, now);
+    }
     let yardstick = yardstick(policy, workload, memory);
     let mut counts = match policy.compat {
         Compat::None => count(&workload.pods, spec, yardstick, now),
@@ -161,6 +165,7 @@ fn weigh(
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
+        scalability: policy.scalability.as_ref().and_then(|policy| memory.scalability.condition(policy)),
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
@@ -180,7 +185,9 @@ fn weigh(
     };
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
-    Decision { footprint: Some(footprint), ..decision }
+    let scalability =
+        policy.scalability.as_ref().and_then(|scalability| memory.scalability.report(scalability));
+    Decision { footprint: Some(footprint), scalability, ..decision }
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -215,6 +222,7 @@ fn report(
         start_up,
         drain,
         reversals,
+        scalability: None,
         conditions,
         wants_age,
         footprint: None,

@@ -137,6 +137,7 @@ impl PolicyTask {
             }),
             overrides: record.overrides.clone(),
             shares: Vec::new(),
+            scalability: self.samples(record, policy, self.context.clock.now()),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;
@@ -173,6 +174,9 @@ impl PolicyTask {
                 memory.note_written();
             }
             self.record_decision(record, spec, &observation, &decision, written, now);
+            if matches!(observation.target, Target::Seen(_)) {
+                self.state.samples.taken();
+            }
             self.state.live_through(&observation, now, &decision.steps);
             self.state.memory = memory;
             self.state.first = false;
@@ -293,6 +297,7 @@ impl PolicyTask {
             recalled,
             reversals: if self.state.first { self.state.recalled_reversals.clone() } else { Vec::new() },
             drain: self.state.recalled_drain.filter(|_| self.state.first),
+            scalability: self.state.recalled_scalability.filter(|_| self.state.first),
             recollection,
             now,
             spec: spec.clone(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyKey;
-use crate::control::{Change, Decision, Drain, Observation, Recollection};
+use crate::control::{Change, Decision, Drain, Observation, RecalledScalability, Recollection};
 use crate::time::Time;
 
 /// The format's version; a reader refuses others.
@@ -43,6 +43,9 @@ pub struct Record {
     /// Drain times known from before; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
+    /// The scalability ceiling known from before, with the first decision of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<RecalledScalability>,
     /// What became, before this evaluation, of the question about the time before the operator began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recollection: Option<Recollection>,
@@ -169,6 +172,7 @@ mod tests {
             ),
             overrides: crate::control::Overrides::default(),
             shares: Vec::new(),
+            scalability: crate::control::ScalabilityView::default(),
             rivals: Vec::new(),
         }
     }
@@ -201,6 +205,7 @@ mod tests {
                 recalled: Vec::new(),
                 reversals: Vec::new(),
                 drain: None,
+                scalability: None,
                 recollection: None,
                 now,
                 spec: spec(),

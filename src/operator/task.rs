@@ -14,13 +14,15 @@ use super::clock::Clock;
 use super::history::Recall;
 use super::notices::Budget as EventBudget;
 use super::record::Recorder;
+use super::samples::Samples;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
-    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times, moment,
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times,
+    earned_scalability, moment,
 };
-use crate::control::{Decision, Drain, Memory, Observation, Policy, Recollection};
+use crate::control::{Decision, Drain, Memory, Observation, Policy, RecalledScalability, Recollection};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -81,6 +83,10 @@ pub(super) struct State {
     pub recall: Option<Recall>,
     /// What became of that since the last evaluation.
     pub recollection: Option<Recollection>,
+    /// What is read for the fit of the scalability law.
+    pub samples: Samples,
+    /// The scalability ceiling known from before.
+    pub recalled_scalability: Option<RecalledScalability>,
     /// Reversals known from before, oldest first.
     pub recalled_reversals: Vec<Time>,
     /// Drain times known from before.
@@ -125,10 +131,17 @@ impl PolicyTask {
         if let Some(drain) = recalled_drain {
             memory.recall_drain(drain);
         }
+        let recalled_scalability =
+            status.as_ref().and_then(|status| status.scalability.as_ref()).and_then(earned_scalability);
+        if let Some(known) = recalled_scalability {
+            memory.recall_scalability(known);
+        }
         let state = State {
             memory,
             recall: None,
             recollection: None,
+            samples: Samples::default(),
+            recalled_scalability,
             recalled_reversals,
             recalled_drain,
             first: true,

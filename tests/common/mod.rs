@@ -4,7 +4,8 @@
 
 use plimsoll::api::ScalingPolicySpec;
 use plimsoll::control::{
-    CountOrPercent, Observation, Overrides, Pod, PodId, Policy, Rollout, Target, UpdateStrategy, Workload,
+    CountOrPercent, Observation, Overrides, Pod, PodId, Policy, Rollout, ScalabilityView, Target,
+    UpdateStrategy, Workload,
 };
 use plimsoll::signal::{Age, Answer, Reading};
 use plimsoll::time::{Span, Time};
@@ -67,6 +68,7 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         target: Target::Seen(workload),
         overrides: Overrides::default(),
         shares: Vec::new(),
+        scalability: ScalabilityView::default(),
         rivals: Vec::new(),
     }
 }

@@ -7,8 +7,8 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use plimsoll::api::ScalingPolicy;
 use plimsoll::control::{
-    Compat, CountOrPercent, Memory, Observation, Overrides, PodId, Policy, Rollout, Target, UpdateStrategy,
-    Workload, decide,
+    Compat, CountOrPercent, Memory, Observation, Overrides, PodId, Policy, Rollout, ScalabilityView, Target,
+    UpdateStrategy, Workload, decide,
 };
 use plimsoll::operator::Clock;
 use plimsoll::signal::{Age, Answer, Reading};
@@ -115,6 +115,7 @@ impl Autoscaler {
             overrides: Overrides::default(),
             rivals: Vec::new(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
         };
         let memory = std::mem::take(&mut self.memory);
         let (decision, memory) = decide(&self.policy, &observation, memory, self.clock.now());
