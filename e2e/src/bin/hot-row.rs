@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use e2e::hot_row::report::Outcome;
+use e2e::hot_row::shop::Ceiling;
 use e2e::hot_row::sweep::SweepOptions;
 use e2e::hot_row::{Options, chart, run};
 use e2e::orders::OrdersError;
@@ -20,8 +21,11 @@ struct Arguments {
     /// Fixed sizes, ascending
     #[arg(long, value_name = "PODS", value_delimiter = ',', default_value = "1,2,3,4,6,8,10,12,14,16,20,24")]
     sizes: Vec<u32>,
+    /// Where the ceiling's law comes from
+    #[arg(long, value_enum, default_value = "fitted")]
+    ceiling: Ceiling,
     /// Seconds that each size is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 42)]
     sweep_seconds: u64,
     /// Seconds that the autoscalers' course lasts
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
@@ -89,6 +93,7 @@ async fn repeat(arguments: &Arguments) -> Result<Vec<String>, OrdersError> {
                 measure: Duration::from_secs(arguments.sweep_seconds),
             },
             duration: Duration::from_secs(arguments.seconds),
+            ceiling: arguments.ceiling,
             seed,
             pod: beside("orders-pod"),
             operator: beside("operator"),

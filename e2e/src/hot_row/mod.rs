@@ -19,7 +19,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll::ceiling::usl::Law;
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::orders::baseline::Baseline;
@@ -36,7 +38,7 @@ use course::{Course, TOO_MUCH};
 use load::Load;
 use meter::{Metering, percentile};
 use report::{Outcome, SideOutcome};
-use shop::{MIN_REPLICAS, SERVICE};
+use shop::{Ceiling, MIN_REPLICAS, SERVICE};
 use side::Side;
 use sweep::{Row, SweepOptions};
 
@@ -44,6 +46,9 @@ use sweep::{Row, SweepOptions};
 const LOAD_INTERVAL: Duration = Duration::from_millis(200);
 /// The share of the course after which the policy is described: while there is too much.
 const DESCRIBED_AFTER: f64 = 0.57;
+/// How long after the sweep its last windows may take to be read: some are told half a minute later.
+const READING: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 /// Somebody waits 3 s for an answer.
 const POD_TIMES: PodTimes = PodTimes {
@@ -60,6 +65,8 @@ pub struct Options {
     pub sweep: SweepOptions,
     /// How long the autoscalers' course lasts.
     pub duration: Duration,
+    /// Where the ceiling's law comes from.
+    pub ceiling: Ceiling,
     /// Decides when requests arrive.
     pub seed: u64,
     /// The program that runs in pods.
@@ -73,28 +80,45 @@ pub struct Options {
 /// Runs the sweep and the course once on both sides, and says what happens as it does.
 pub async fn run(options: &Options) -> Result<Outcome, OrdersError> {
     let bed = Bed::start(options).await?;
-    println!("API server {}, two databases; seed {}", bed.cluster.version(), options.seed);
+    println!(
+        "API server {}, two databases; {}; seed {}",
+        bed.cluster.version(),
+        options.ceiling.label(),
+        options.seed
+    );
     let load = Load::start(Arc::clone(&bed.fleet), [BASELINE, PLIMSOLL], options.seed);
+    let record = options.record.as_deref();
+    let operators = Operators::start(&options.operator, &bed.cluster, &bed.prometheus, record).await?;
+    if options.ceiling == Ceiling::Fitted {
+        // It looks on, as beside another autoscaler.
+        bed.declare(shop::plimsoll_policy(PLIMSOLL, "DryRun", &shop::fitted(PLIMSOLL))).await?;
+    }
     let rows = bed.sweep(&load, &options.sweep).await?;
     let fit = sweep::law(&rows).map_err(OrdersError::other)?;
     let best = sweep::best(&rows).map_or(0.0, Row::mean);
     let course = Course { duration: options.duration, best };
     load.set(course.load(Duration::ZERO));
     bed.scale(MIN_REPLICAS).await?;
-    let autoscalers = bed.start_autoscalers(options, &fit.law).await?;
+    match options.ceiling {
+        Ceiling::Declared => {
+            let ceiling = shop::declared(&fit.law);
+            bed.declare(shop::plimsoll_policy(PLIMSOLL, "Active", &ceiling)).await?;
+        }
+        Ceiling::Fitted => {
+            bed.wait_for_windows().await?;
+            bed.activate().await?;
+        }
+    }
+    let [hpa, _] = &bed.sides;
+    let baseline = Baseline::start(hpa.client(), BASELINE, &[shop::hpa_policy(BASELINE)], &bed.prometheus)?;
     let (sides, described) = bed.drive(&load, &course).await?;
-    let mut outcome = Outcome::new(&course, rows, &fit, sides);
+    drop(baseline);
+    let mut outcome = Outcome::new(&course, options.ceiling, rows, &fit, sides);
     outcome.described = described;
     if !outcome.faults(0.0).is_empty() {
-        println!("The operator said last:\n{}", autoscalers.operators.log_tail());
+        println!("The operator said last:\n{}", operators.log_tail());
     }
     Ok(outcome)
-}
-
-/// What scales the sides.
-struct Autoscalers {
-    operators: Operators,
-    _baseline: Baseline,
 }
 
 /// Everything that a run needs; in the order in which it ends.
@@ -133,6 +157,7 @@ impl Bed {
             dispatch: Dispatch::LeastLoaded { most: shop::MOST_AT_A_POD },
         })?;
         prepare(&cluster, &[BASELINE, PLIMSOLL]).await?;
+        shorten_windows(&cluster).await?;
         let nodes = cluster.client_as("fake-kubelet").await.map_err(OrdersError::other)?;
         let kubelet = Kubelet::start_with(nodes, Arc::<Fleet>::clone(&fleet)).await?;
         let admin = cluster.client().await.map_err(OrdersError::other)?;
@@ -194,15 +219,35 @@ impl Bed {
         self.sides.each_ref().map(|side| self.fleet.counts_of(side.namespace(), SERVICE))
     }
 
-    async fn start_autoscalers(&self, options: &Options, law: &Law) -> Result<Autoscalers, OrdersError> {
-        let [hpa, plimsoll] = &self.sides;
-        let policy = shop::plimsoll_policy(PLIMSOLL, law);
-        create(policies(&plimsoll.client(), PLIMSOLL), policy).await?;
-        let record = options.record.as_deref();
-        let operators = Operators::start(&options.operator, &self.cluster, &self.prometheus, record).await?;
-        let policy = shop::hpa_policy(BASELINE);
-        let baseline = Baseline::start(hpa.client(), BASELINE, &[policy], &self.prometheus)?;
-        Ok(Autoscalers { operators, _baseline: baseline })
+    /// Creates Plimsoll's policy.
+    async fn declare(&self, policy: Value) -> Result<(), OrdersError> {
+        create(self.policies(), policy).await
+    }
+
+    /// Lets Plimsoll scale what it has looked at so far.
+    async fn activate(&self) -> Result<(), OrdersError> {
+        let patch = Patch::Merge(json!({"spec": {"mode": "Active"}}));
+        self.policies().patch(SERVICE, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Waits until the windows of the sweep were read, and says what they came to.
+    async fn wait_for_windows(&self) -> Result<(), OrdersError> {
+        let deadline = Instant::now() + READING;
+        loop {
+            let policy = self.policies().get(SERVICE).await?;
+            let (ceiling, reason) = sample::ceiling(&policy);
+            if ceiling.is_some() || Instant::now() > deadline {
+                println!("Plimsoll's ceiling: {}", reason.unwrap_or_else(|| "none is told".to_owned()));
+                return Ok(());
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    fn policies(&self) -> Api<DynamicObject> {
+        let [_, plimsoll] = &self.sides;
+        policies(&plimsoll.client(), PLIMSOLL)
     }
 
     /// Lets the course pass, and returns what the sides came to and what `kubectl` showed.
@@ -242,5 +287,36 @@ impl Bed {
             text += "\n\n";
         }
         Ok(Some(text.trim_end().to_owned() + "\n"))
+    }
+}
+
+/// Days are short here: windows may be shorter than the API lets them be, which is made for scrapes of 15 seconds and more.
+async fn shorten_windows(cluster: &Cluster) -> Result<(), OrdersError> {
+    for definition in plimsoll::api::definitions() {
+        let mut value = serde_json::to_value(&definition).map_err(OrdersError::other)?;
+        if allow_short_windows(&mut value) {
+            cluster.install(&serde_json::from_value(value).map_err(OrdersError::other)?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Lowers the least length of a window wherever a schema tells one; whether there was any.
+fn allow_short_windows(schema: &mut Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            let mut found = false;
+            for (name, value) in fields {
+                found |= if let ("windowSeconds", Some(least)) = (name.as_str(), value.get_mut("minimum")) {
+                    *least = json!(shop::WINDOW_SECONDS);
+                    true
+                } else {
+                    allow_short_windows(value)
+                };
+            }
+            found
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |found, item| allow_short_windows(item) || found),
+        _ => false,
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::course::{Course, Phase, TOO_MUCH};
 use super::meter::percentile;
 use super::sample::Sample;
-use super::shop::MAX_REPLICAS;
+use super::shop::{Ceiling, MAX_REPLICAS};
 use super::sweep::{Row, best};
 use crate::orders::report::title;
 use crate::orders::tally::real;
@@ -27,6 +27,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Requests a second that arrived in the sweep, and where there was too much.
     pub too_much: f64,
+    /// Where the ceiling's law comes from.
+    pub ceiling: Ceiling,
     /// Fixed sizes.
     pub sweep: Vec<Row>,
     /// The law of the sweep.
@@ -137,10 +139,17 @@ impl Figures {
 
 impl Outcome {
     /// Sums a run up.
-    pub fn new(course: &Course, sweep: Vec<Row>, fit: &Fit, sides: Vec<SideOutcome>) -> Self {
+    pub fn new(
+        course: &Course,
+        ceiling: Ceiling,
+        sweep: Vec<Row>,
+        fit: &Fit,
+        sides: Vec<SideOutcome>,
+    ) -> Self {
         Self {
             seconds: course.duration.as_secs_f64(),
             too_much: TOO_MUCH,
+            ceiling,
             sweep,
             law: fit.into(),
             sides,
@@ -191,13 +200,13 @@ impl Outcome {
                 100.0 * ours.throughput / self.best()
             ));
         }
-        match self.law.peak {
-            Some(peak) if f64::from(ours.most_replicas) <= peak => {}
-            Some(peak) => faults.push(format!(
+        let measured = best(&self.sweep).map_or(0.0, |row| f64::from(row.size));
+        let peak = self.law.peak.unwrap_or(0.0).max(measured);
+        if f64::from(ours.most_replicas) > peak {
+            faults.push(format!(
                 "Plimsoll went to {} replicas, beyond the peak at {peak:.1}",
                 ours.most_replicas
-            )),
-            None => faults.push("the sweep shows no peak".to_owned()),
+            ));
         }
         faults
     }

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Api;
 use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::Value;
@@ -69,7 +68,7 @@ async fn watch(
         let sample = Sample {
             seconds: beginning.elapsed().as_secs_f64(),
             replicas: side.replicas().await?,
-            ceiling: ceiling(&policies).await?,
+            ceiling: policies.get_opt(SERVICE).await?.and_then(|policy| ceiling(&policy).0),
             asked: counts.asked - first.asked,
             done: counts.done - first.done,
             given_up: counts.given_up - first.given_up,
@@ -81,14 +80,12 @@ async fn watch(
     }
 }
 
-/// The ceiling of the policy, if there is one.
-async fn ceiling(policies: &Api<DynamicObject>) -> Result<Option<u32>, OrdersError> {
-    let Some(policy) = policies.get_opt(SERVICE).await? else { return Ok(None) };
+/// The policy's scalability ceiling, and how it came about, as its status tells.
+pub fn ceiling(policy: &DynamicObject) -> (Option<u32>, Option<String>) {
     let ceilings = policy.data.pointer("/status/ceilings").and_then(Value::as_array);
-    let scalability = ceilings
-        .into_iter()
-        .flatten()
-        .find(|ceiling| ceiling.get("name").and_then(Value::as_str) == Some("scalability"));
-    let replicas = scalability.and_then(|ceiling| ceiling.get("replicas")).and_then(Value::as_u64);
-    Ok(replicas.and_then(|replicas| u32::try_from(replicas).ok()))
+    let named = |ceiling: &&Value| ceiling.get("name").and_then(Value::as_str) == Some("scalability");
+    let Some(found) = ceilings.into_iter().flatten().find(named) else { return (None, None) };
+    let replicas = found.get("replicas").and_then(Value::as_u64);
+    let reason = found.get("reason").and_then(Value::as_str);
+    (replicas.and_then(|replicas| u32::try_from(replicas).ok()), reason.map(str::to_owned))
 }

@@ -15,13 +15,15 @@ pub const MAX_REPLICAS: u32 = 24;
 /// Connections of a pod: it works on one request at a time.
 pub const POOL: u32 = 1;
 /// Requests that a pod takes at a time, the one that it works on included; more are turned away.
-pub const MOST_AT_A_POD: u32 = 3;
+pub const MOST_AT_A_POD: u32 = 2;
 /// Requests a second for each replica that both autoscalers aim at: about half of what one pod makes on its own.
 pub const TARGET: f64 = 3.5;
 /// The 95th percentile of latency in seconds that both autoscalers want kept.
 pub const OBJECTIVE: f64 = 0.6;
-/// The declared ceiling as a percentage of the peak.
+/// The declared ceiling as a percentage of the peak. A fitted one takes the API's own default, of the peak's upper bound.
 const SAFETY_PERCENT: u32 = 90;
+/// Seconds of a window that the fit counts.
+pub const WINDOW_SECONDS: u32 = 8;
 
 /// A request works for some 60 ms on its own. Then it reads the counter, computes with it for some 45 ms, and locks the row
 /// to write what it computed, which takes 12 ms. If somebody else was faster, it sees so after a round trip of 3 ms under
@@ -83,21 +85,63 @@ pub fn hpa_policy(side: &str) -> Value {
     policy(&json!([arrivals(side), latency(side)]))
 }
 
-/// The policy that Plimsoll has: arrivals lead, latency is a net, and the law of the sweep is the ceiling.
-pub fn plimsoll_policy(side: &str, law: &Law) -> Value {
+/// Where the ceiling's law comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub enum Ceiling {
+    /// Plimsoll is told the law that the sweep shows.
+    Declared,
+    /// Plimsoll fits it to what Prometheus has seen of its side.
+    Fitted,
+}
+
+impl Ceiling {
+    /// What it is called in a report.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Declared => "the sweep's law is declared",
+            Self::Fitted => "Plimsoll fits the law itself",
+        }
+    }
+}
+
+/// The policy that Plimsoll has: arrivals lead, latency is a net, and the scalability law gives a ceiling.
+pub fn plimsoll_policy(side: &str, mode: &str, ceiling: &Value) -> Value {
     let mut net = latency(side);
     if let Some(net) = net.as_object_mut() {
         net.insert("role".to_owned(), json!("SafetyNet"));
     }
     let mut policy = policy(&json!([arrivals(side), net]));
-    let ceiling = json!({
-        "alpha": format!("{:.6}", law.alpha), "beta": format!("{:.6}", law.beta),
-        "safetyPercent": SAFETY_PERCENT, "enforcement": "Enforce",
-    });
     if let Some(spec) = policy.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("mode".to_owned(), json!(mode));
         spec.insert("ceilings".to_owned(), json!({"scalability": ceiling}));
     }
     policy
+}
+
+/// A ceiling by a law that is known.
+pub fn declared(law: &Law) -> Value {
+    json!({
+        "alpha": format!("{:.6}", law.alpha), "beta": format!("{:.6}", law.beta),
+        "safetyPercent": SAFETY_PERCENT, "enforcement": "Enforce",
+    })
+}
+
+/// A ceiling by the law of what was measured of a side.
+pub fn fitted(side: &str) -> Value {
+    let of_side = |metric: &str| format!("{metric}{{side=\"{side}\"}}");
+    let rate = |metric: &str| format!("sum(rate({}[5s]))", of_side(metric));
+    json!({
+        "fit": {
+            "throughputQuery": rate("requests_done_total"),
+            "readyReplicasQuery": format!("max({})", of_side("ready_pods")),
+            "utilizationQuery": format!("{} / sum({})", rate("busy_worker_seconds_total"), of_side("workers")),
+            "saturation": {"query": format!("sum({})", of_side("waiting_requests")), "above": "0"},
+            "objective": {"query": latency_query(side), "atMost": OBJECTIVE.to_string()},
+            "windowSeconds": WINDOW_SECONDS,
+        },
+        "enforcement": "Enforce",
+    })
 }
 
 fn policy(metrics: &Value) -> Value {
@@ -129,8 +173,12 @@ fn arrivals(side: &str) -> Value {
 
 fn latency(side: &str) -> Value {
     json!({
-        "name": "latency", "prometheus": {"query": format!("max(latency_p95_seconds{{side=\"{side}\"}})")},
+        "name": "latency", "prometheus": {"query": latency_query(side)},
         "target": {"type": "Value", "value": OBJECTIVE.to_string()},
         "freshness": {"maxAgeSeconds": 5},
     })
+}
+
+fn latency_query(side: &str) -> String {
+    format!("max(latency_p95_seconds{{side=\"{side}\"}})")
 }
