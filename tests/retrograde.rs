@@ -226,12 +226,12 @@ impl Side {
     }
 }
 
-/// Arrivals at half of what one pod carries, and latency.
+/// Arrivals at a third of what one pod carries, and latency.
 fn rules(service: &Service, role: &str) -> String {
     let max = service.max_replicas();
     format!(
         "maxReplicas: {max}\npollingInterval: 30\nmetrics:\n\
-         - name: rps\n  prometheus: {{query: 'sum(rate(arrivals_total[1m]))'}}\n  target: {{type: AverageValue, averageValue: 50}}\n\
+         - name: rps\n  prometheus: {{query: 'sum(rate(arrivals_total[1m]))'}}\n  target: {{type: AverageValue, averageValue: 30}}\n\
          - name: latency\n  prometheus: {{query: p95}}\n  target: {{type: Value, value: 500m}}{role}\n"
     )
 }
@@ -258,7 +258,12 @@ fn an_hpa_runs_past_the_peak_and_plimsoll_finds_it_by_itself_and_stays_below() {
             plimsoll.ceiling
         );
         assert_eq!(others.most, service.max_replicas(), "seed {seed}: the HPA's rules go to the end");
-        assert!(plimsoll.ceiling.is_some(), "seed {seed}: no ceiling was found");
+        let wanted = service.busiest * service.best() / 30.0;
+        let needed = wanted > 1.1 * service.peak();
+        assert!(
+            plimsoll.ceiling.is_some() || !needed,
+            "seed {seed}: {wanted:.1} were wanted, and no ceiling was found"
+        );
         assert!(
             f64::from(ours.most) <= service.peak() + 1.0,
             "seed {seed}: {} pods, beyond the peak at {:.1}",

@@ -316,7 +316,9 @@ fn allow_short_windows(schema: &mut Value) -> bool {
             }
             found
         }
-        Value::Array(items) => items.iter_mut().fold(false, |found, item| allow_short_windows(item) || found),
+        Value::Array(items) => {
+            items.iter_mut().filter_map(|item| allow_short_windows(item).then_some(())).count() > 0
+        }
         _ => false,
     }
 }

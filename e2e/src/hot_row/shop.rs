@@ -25,8 +25,8 @@ const SAFETY_PERCENT: u32 = 90;
 /// Seconds of a window that the fit counts.
 pub const WINDOW_SECONDS: u32 = 8;
 
-/// A request works for some 60 ms on its own. Then it reads the counter, computes with it for some 45 ms, and locks the row
-/// to write what it computed, which takes 12 ms. If somebody else was faster, it sees so after a round trip of 3 ms under
+/// A request works for some 100 ms on its own. Then it reads the counter, computes with it for some 25 ms, and locks the row
+/// to write what it computed, which takes 25 ms. If somebody else was faster, it sees so after a round trip of 1 ms under
 /// the lock, and reads and computes anew.
 ///
 /// The first time is uniform, half to one and a half of its mean; the second is exponential.
@@ -36,19 +36,19 @@ DECLARE
   seen bigint;
   present bigint;
 BEGIN
-  PERFORM pg_sleep(0.060 * (0.5 + random()));
+  PERFORM pg_sleep(0.100 * (0.5 + random()));
   LOOP
     SELECT version INTO seen FROM counter WHERE id = 1;
     COMMIT;
-    PERFORM pg_sleep(-0.045 * ln(1 - random()));
+    PERFORM pg_sleep(-0.025 * ln(1 - random()));
     SELECT version INTO present FROM counter WHERE id = 1 FOR UPDATE;
     IF present = seen THEN
-      PERFORM pg_sleep(0.012);
+      PERFORM pg_sleep(0.025);
       UPDATE counter SET version = version + 1, orders = orders + 1 WHERE id = 1;
       COMMIT;
       RETURN;
     END IF;
-    PERFORM pg_sleep(0.003);
+    PERFORM pg_sleep(0.001);
     ROLLBACK;
   END LOOP;
 END $$";
