@@ -17,6 +17,7 @@ mod people;
 mod restart;
 mod rivals;
 mod rollouts;
+mod scalability;
 mod steady;
 
 use std::sync::Arc;
@@ -75,6 +76,7 @@ async fn every_scenario(floor: Floor) {
     add!("no ceiling cuts below minReplicas or lets it grow", ceilings::infeasible);
     add!("an observed ceiling only reports", ceilings::observed);
     add!("growth ends at the scalability ceiling", ceilings::scalability);
+    add!("a scalability ceiling is learnt from the past", scalability::learnt_from_the_past);
     add!("a frozen count stays until the freeze ends", people::frozen);
     add!("a dry run publishes and writes nothing", people::dry_run);
     add!("a paused direction is not taken", people::paused);
