@@ -157,7 +157,6 @@ impl Bed {
             dispatch: Dispatch::LeastLoaded { most: shop::MOST_AT_A_POD },
         })?;
         prepare(&cluster, &[BASELINE, PLIMSOLL]).await?;
-        shorten_windows(&cluster).await?;
         let nodes = cluster.client_as("fake-kubelet").await.map_err(OrdersError::other)?;
         let kubelet = Kubelet::start_with(nodes, Arc::<Fleet>::clone(&fleet)).await?;
         let admin = cluster.client().await.map_err(OrdersError::other)?;
@@ -287,38 +286,5 @@ impl Bed {
             text += "\n\n";
         }
         Ok(Some(text.trim_end().to_owned() + "\n"))
-    }
-}
-
-/// Days are short here: windows may be shorter than the API lets them be, which is made for scrapes of 15 seconds and more.
-async fn shorten_windows(cluster: &Cluster) -> Result<(), OrdersError> {
-    for definition in plimsoll::api::definitions() {
-        let mut value = serde_json::to_value(&definition).map_err(OrdersError::other)?;
-        if allow_short_windows(&mut value) {
-            cluster.install(&serde_json::from_value(value).map_err(OrdersError::other)?).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Lowers the least length of a window wherever a schema tells one; whether there was any.
-fn allow_short_windows(schema: &mut Value) -> bool {
-    match schema {
-        Value::Object(fields) => {
-            let mut found = false;
-            for (name, value) in fields {
-                found |= if let ("windowSeconds", Some(least)) = (name.as_str(), value.get_mut("minimum")) {
-                    *least = json!(shop::WINDOW_SECONDS);
-                    true
-                } else {
-                    allow_short_windows(value)
-                };
-            }
-            found
-        }
-        Value::Array(items) => {
-            items.iter_mut().filter_map(|item| allow_short_windows(item).then_some(())).count() > 0
-        }
-        _ => false,
     }
 }

@@ -22,8 +22,8 @@ pub const TARGET: f64 = 3.5;
 pub const OBJECTIVE: f64 = 0.6;
 /// The declared ceiling as a percentage of the peak. A fitted one takes the API's own default, of the peak's upper bound.
 const SAFETY_PERCENT: u32 = 90;
-/// Seconds of a window that the fit counts.
-pub const WINDOW_SECONDS: u32 = 8;
+/// Seconds of a window that the fit counts: days are short here.
+const WINDOW_SECONDS: u32 = 8;
 
 /// A request works for some 100 ms on its own. Then it reads the counter, computes with it for some 25 ms, and locks the row
 /// to write what it computed, which takes 25 ms. If somebody else was faster, it sees so after a round trip of 1 ms under
