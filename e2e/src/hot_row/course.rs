@@ -9,10 +9,10 @@ pub const TOO_MUCH: f64 = 45.0;
 const CALM_BEFORE: f64 = 0.4;
 const CALM_AFTER: f64 = 0.75;
 /// When load begins to grow, is all there, and is gone; as shares of the course.
-const GROWS: (f64, f64) = (0.10, 0.25);
-const FALLS: f64 = 0.60;
-/// How long autoscalers have after a change before they are measured, as a share of the course.
-const SETTLING: f64 = 0.15;
+const GROWS: (f64, f64) = (0.05, 0.15);
+const FALLS: f64 = 0.65;
+/// From when to when autoscalers are measured, as shares of the course: once they have had time to follow.
+const MEASURED: [(f64, f64); 2] = [(0.45, FALLS), (0.80, 1.0)];
 
 /// A part of the course that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -48,9 +48,10 @@ impl Course {
 
     /// From when to when a phase is measured, in seconds.
     pub fn measured(&self, phase: Phase) -> (f64, f64) {
+        let [too_much, afterwards] = MEASURED;
         let (from, until) = match phase {
-            Phase::TooMuch => (GROWS.1 + SETTLING, FALLS),
-            Phase::Afterwards => (FALLS + SETTLING, 1.0),
+            Phase::TooMuch => too_much,
+            Phase::Afterwards => afterwards,
         };
         let seconds = self.duration.as_secs_f64();
         (from * seconds, until * seconds)
@@ -68,13 +69,12 @@ mod tests {
     #[test]
     fn load_grows_beyond_what_is_carried_and_falls_to_what_is() {
         let course = Course { duration: Duration::from_secs(100), best: 30.0 };
-        for (seconds, load) in
-            [(0, 12.0), (10, 12.0), (25, TOO_MUCH), (59, TOO_MUCH), (60, 22.5), (100, 22.5)]
+        for (seconds, load) in [(0, 12.0), (5, 12.0), (15, TOO_MUCH), (64, TOO_MUCH), (65, 22.5), (100, 22.5)]
         {
             let told = course.load(Duration::from_secs(seconds));
             assert!((told - load).abs() < 1e-6, "{seconds} s: {told}");
         }
-        assert_eq!(course.measured(Phase::TooMuch), (40.0, 60.0));
-        assert_eq!(course.measured(Phase::Afterwards), (75.0, 100.0));
+        assert_eq!(course.measured(Phase::TooMuch), (45.0, 65.0));
+        assert_eq!(course.measured(Phase::Afterwards), (80.0, 100.0));
     }
 }

@@ -45,7 +45,7 @@ use sweep::{Row, SweepOptions};
 /// How often the load is set.
 const LOAD_INTERVAL: Duration = Duration::from_millis(200);
 /// The share of the course after which the policy is described: while there is too much.
-const DESCRIBED_AFTER: f64 = 0.57;
+const DESCRIBED_AFTER: f64 = 0.6;
 /// How long after the sweep its last windows may take to be read: some are told half a minute later.
 const READING: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

@@ -153,7 +153,7 @@ fn policy(metrics: &Value) -> Value {
             "metrics": metrics,
             // Days are short here.
             "behavior": {
-                "scaleUp": {"policies": [{"type": "Percent", "value": 50, "periodSeconds": 4}]},
+                "scaleUp": {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 3}]},
                 "scaleDown": {
                     "stabilizationWindowSeconds": 8,
                     "policies": [{"type": "Pods", "value": 2, "periodSeconds": 2}],
