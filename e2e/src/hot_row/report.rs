@@ -201,10 +201,11 @@ impl Outcome {
             ));
         }
         let measured = best(&self.sweep).map_or(0.0, |row| f64::from(row.size));
-        let peak = self.law.peak.unwrap_or(0.0).max(measured);
+        // The whole size at the upper end of what the sweep leaves open.
+        let peak = self.law.peak_until.or(self.law.peak).unwrap_or(0.0).max(measured).ceil();
         if f64::from(ours.most_replicas) > peak {
             faults.push(format!(
-                "Plimsoll went to {} replicas, beyond the peak at {peak:.1}",
+                "Plimsoll went to {} replicas, beyond the peak, which is at {peak:.0} at most",
                 ours.most_replicas
             ));
         }
