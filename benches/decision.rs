@@ -87,6 +87,7 @@ impl World {
                 progress_deadline: Span::from_seconds(600),
             }),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             rivals: Vec::new(),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-use plimsoll::api::{ConnectionBudget, ScalingPolicy};
+use plimsoll::api::{ConnectionBudget, ScalingPolicy, ScalingPolicySpec};
 use plimsoll::control::Policy;
 use plimsoll::prometheus::{Config, Servers};
 
@@ -37,9 +37,40 @@ fn every_example_policy_is_valid_and_its_queries_are_promql() {
                 check(&fit.server, query);
             }
         }
+        for guard in &policy.spec.guards {
+            let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+            servers
+                .check(&guard.prometheus.server, namespace, &guard.prometheus.query)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
         policies += 1;
     }
     assert!(policies > 0);
+}
+
+/// Each query and guard that the page about guards shows in a block of YAML.
+#[test]
+fn every_guard_that_the_documentation_shows_is_valid_and_its_query_is_promql() {
+    let servers = Servers::new(Config::single("http://127.0.0.1:9090")).unwrap();
+    let page = std::fs::read_to_string("docs/guards.md").unwrap();
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut guards = 0;
+    for block in blocks {
+        let spec = format!(
+            "scaleTargetRef: {{name: checkout}}\nmaxReplicas: 10\nmetrics: [{{name: rps, prometheus: {{query: up}}, target: {{type: \
+             Value, value: 1}}}}]\n{block}"
+        );
+        let spec: ScalingPolicySpec =
+            serde_saphyr::from_str(&spec).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        Policy::compile(&spec).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        for guard in &spec.guards {
+            servers
+                .check(&guard.prometheus.server, "default", &guard.prometheus.query)
+                .unwrap_or_else(|error| panic!("{}: {error}", guard.name));
+            guards += 1;
+        }
+    }
+    assert!(guards >= 6, "{guards}");
 }
 
 #[test]

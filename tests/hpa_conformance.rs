@@ -143,6 +143,7 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
             progress_deadline: Span::from_seconds(600),
         }),
         overrides: Overrides::default(),
+        guards: Vec::new(),
         shares: Vec::new(),
         scalability: ScalabilityView::default(),
         rivals: Vec::new(),

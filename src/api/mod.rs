@@ -5,6 +5,7 @@ mod budget;
 mod capacity;
 mod ceilings;
 mod definition;
+mod guard;
 mod metric;
 mod policy;
 mod quantity;
@@ -22,6 +23,7 @@ pub use capacity::{
 };
 pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
+pub use guard::{Comparison, Guard, GuardAction, OnMissing};
 pub use metric::{
     Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target,
     TargetKind, Warnings, Zero,
@@ -30,6 +32,6 @@ pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySp
 pub use quantity::{Quantity, QuantityError};
 pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalabilityStatus,
-    ScalingPolicyStatus, StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };

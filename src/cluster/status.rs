@@ -7,13 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 use super::identity::{moment, timestamp};
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalabilityStatus,
-    ScalingPolicyStatus, StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };
 use crate::control::{
-    CeilingReport, Condition, Decision, Drain, RecalledScalability, ScalabilityReport, SignalReport, StartUp,
-    Step, significant, spelled,
+    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, RecalledScalability,
+    ScalabilityReport, SignalReport, StartUp, Step, significant, spelled,
 };
+use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
 
 /// Changes of the count that status remembers.
@@ -67,6 +68,9 @@ impl Report<'_> {
             metrics: decision.signals.iter().map(metric).collect(),
             ceilings: decision.ceilings.iter().map(ceiling).collect(),
             scalability: decision.scalability.map(scalability),
+            guards: decision.guards.iter().map(guard).collect(),
+            advice: decision.advice.iter().map(|sentence| bounded(sentence, 1024)).collect(),
+            deficit: decision.deficit.as_ref().filter(|deficit| deficit.excess > 0.0).map(deficit_status),
             decision: decision.from.map(|from| DecisionStatus {
                 time: meta::Time(now),
                 from,
@@ -178,6 +182,48 @@ fn scalability(known: ScalabilityReport) -> ScalabilityStatus {
         peak_replicas: known.peak.map(replicas),
         peak_at_most: known.peak_at_most.map(replicas),
         ceiling: known.ceiling,
+    }
+}
+
+fn guard(guard: &GuardReport) -> GuardStatus {
+    let time = |at: Time| meta::Time(timestamp(at));
+    let activation = guard.activation.as_ref();
+    GuardStatus {
+        name: guard.name.clone(),
+        action: format!("{:?}", guard.action),
+        state: format!("{:?}", guard.state),
+        signal: format!("{:?}", guard.signal),
+        value: guard.value.map(spelled),
+        threshold: spelled(guard.threshold),
+        since: activation.map(|held| time(held.since)),
+        until: guard.until.map(time),
+        good_since: activation.and_then(|held| held.good_since).map(time),
+        replicas: activation.map(|held| held.replicas),
+        last_step: activation.and_then(|held| held.last_step).map(time),
+        message: (!guard.fault.is_empty()).then(|| bounded(&guard.fault, 1024)),
+    }
+}
+
+/// Since when a guard is active, and what happened since, as a status tells it. A status carries whole seconds: what was
+/// cut off may make the longest time shorter, and no hold.
+pub fn activation(status: &GuardStatus) -> Option<Activation> {
+    let time = |at: &Option<meta::Time>| at.as_ref().map(|at| moment(at.0));
+    let cut_off = Span::from_seconds(1);
+    Some(Activation {
+        since: time(&status.since)?,
+        replicas: status.replicas?,
+        good_since: time(&status.good_since).map(|at| at + cut_off),
+        last_step: time(&status.last_step).map(|at| at + cut_off),
+    })
+}
+
+fn deficit_status(deficit: &Deficit) -> DeficitStatus {
+    DeficitStatus {
+        metric: deficit.signal.clone(),
+        load: spelled(deficit.load),
+        capacity: spelled(deficit.capacity),
+        excess: spelled(deficit.excess),
+        percent: ceil_count_forgiving(deficit.share * 100.0),
     }
 }
 

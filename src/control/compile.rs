@@ -1,5 +1,7 @@
 //! From the spec that a user wrote to the policy that `decide` reads.
 
+mod guards;
+
 use super::policy::{
     Compat, ConnectionSource, Connections, Fallback, FitRules, Held, MaxConcurrent, Policy, PolicyError,
     Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
@@ -69,6 +71,7 @@ impl Policy {
                 .map(|ceiling| faults.connections(ceiling, spec.min_replicas))
                 .collect(),
             scalability: ceilings.scalability.as_ref().map(|ceiling| faults.scalability(ceiling)),
+            guards: faults.guards(spec),
             fallback: spec.fallback.as_ref().map(|fallback| Fallback {
                 after: Span::from_seconds(fallback.after_seconds.into()),
                 behavior: fallback.behavior,
@@ -333,8 +336,9 @@ impl Faults {
                 )
             });
         }
+        let guards = spec.guards.iter().map(|guard| ("guard", guard.name.as_str()));
         let mut seen = std::collections::BTreeSet::new();
-        for (kind, name) in metrics.chain(connections) {
+        for (kind, name) in metrics.chain(connections).chain(guards) {
             self.require(seen.insert((kind, name)), || {
                 format!("two {kind}s are called {name}: give each its own name")
             });

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::deficit::Deficit;
+use super::guard::GuardReport;
 use super::observation::Workload;
 use super::reason::Reason;
 use crate::api::Enforcement;
@@ -42,6 +44,15 @@ pub struct Decision {
     pub signals: Vec<SignalReport>,
     /// Each ceiling, in the policy's order.
     pub ceilings: Vec<CeilingReport>,
+    /// Each guard, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardReport>,
+    /// What would help, in plain sentences; only while something is unmet or the bottleneck lies behind the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
+    /// Load against what the present pods carry; none while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deficit: Option<Deficit>,
     /// The workload's pods, counted.
     pub counts: Option<Counts>,
     /// Time from creation to Ready, as measured.
@@ -128,6 +139,8 @@ pub enum StepName {
     Rate,
     /// How many pods may be warming up at once.
     WarmUp,
+    /// What guards allow while what they watch suffers.
+    Guard,
     /// What must not be passed.
     Ceiling,
     /// What people and modes say.
@@ -186,6 +199,8 @@ pub enum Limit {
     Scalability,
     /// A person's emergency cap.
     EmergencyMax,
+    /// A guard.
+    Guard(String),
 }
 
 impl Limit {
@@ -196,6 +211,7 @@ impl Limit {
             Self::Connections(name) => format!("database connections of {name}"),
             Self::Scalability => "the scalability ceiling (USL)".to_owned(),
             Self::EmergencyMax => "the emergency cap".to_owned(),
+            Self::Guard(name) => format!("guard {name}"),
         }
     }
 }
@@ -208,6 +224,7 @@ impl fmt::Display for Limit {
             Self::Connections(name) => write!(f, "connections/{name}"),
             Self::Scalability => f.write_str("scalability"),
             Self::EmergencyMax => f.write_str("emergencyMax"),
+            Self::Guard(name) => write!(f, "guard/{name}"),
         }
     }
 }
@@ -232,10 +249,14 @@ pub struct Condition {
 pub enum ConditionType {
     /// Whether the count can be read and written.
     AbleToScale,
+    /// The bottleneck lies behind the workload.
+    BottleneckMoved,
     /// A ceiling lies below `minReplicas`.
     BudgetInfeasible,
     /// The count changes direction too often.
     Flapping,
+    /// A guard holds the count.
+    Guarded,
     /// Pods do not become Ready in time, or do not appear; they are not waited for.
     PodsFailing,
     /// Everything is in order: readable, measured and free to act.

@@ -247,6 +247,7 @@ impl<'a> Scene<'a> {
             readings,
             target: Target::Seen(self.workload_at(then, replicas)),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             rivals: Vec::new(),

@@ -36,7 +36,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    fn lower(&mut self, replicas: u32, limit: &Limit) {
+    pub(super) fn lower(&mut self, replicas: u32, limit: &Limit) {
         if replicas < self.replicas {
             *self = Self { replicas, limit: limit.clone() };
         }

@@ -2,6 +2,8 @@
 
 use super::decide::MISSED_EVALUATIONS;
 use super::decision::Drain;
+use super::diagnosis::Bottleneck;
+use super::guard::GuardMemory;
 use super::moment;
 use super::observation::Workload;
 use super::overwritten::Overwritten;
@@ -33,6 +35,13 @@ pub struct Memory {
     pub(super) last_fresh: Option<Time>,
     /// One entry a signal.
     pub(super) signals: Vec<SignalMemory>,
+    /// One entry a guard.
+    pub(super) guards: Vec<GuardMemory>,
+    /// Where the bottleneck is.
+    pub(super) bottleneck: Bottleneck,
+    /// What the leading signals needed when they were last fit to use, or the count when they never were: what safety nets
+    /// add is measured by it.
+    pub(super) leading_need: Option<u32>,
     /// Recommendations, for growth.
     pub(super) scale_up: Window<u32>,
     /// Recommendations, for shrinking.
@@ -121,6 +130,9 @@ impl Default for Memory {
             last_recommendation: None,
             last_fresh: None,
             signals: Vec::new(),
+            guards: Vec::new(),
+            bottleneck: Bottleneck::default(),
+            leading_need: None,
             scale_up: Window::new(Extreme::Smallest),
             scale_down: Window::new(Extreme::Largest),
             changes: Changes::default(),
@@ -270,6 +282,7 @@ impl Memory {
                     start_up: std::mem::take(&mut self.start_up),
                     drain: std::mem::take(&mut self.drain),
                     scalability: std::mem::take(&mut self.scalability),
+                    guards: std::mem::take(&mut self.guards),
                     ..Self::default()
                 };
             } else if now.since(last) > polling_interval.times(MISSED_EVALUATIONS) {

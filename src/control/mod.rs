@@ -1,10 +1,14 @@
 //! The decision: from signals to a count, with its explanation.
 
+mod advice;
 mod compile;
 mod conditions;
 mod decide;
 mod decision;
+mod deficit;
 mod demand;
+mod diagnosis;
+mod guard;
 mod history;
 mod limits;
 mod memory;
@@ -15,6 +19,7 @@ mod policy;
 mod rate;
 mod reason;
 mod scalability;
+mod scale_in;
 mod settle;
 mod trail;
 mod window;
@@ -24,6 +29,8 @@ pub use decision::{
     CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Drain, Footprint, Limit,
     ScalabilityReport, SignalReport, StartUp, Step, StepName,
 };
+pub use deficit::Deficit;
+pub use guard::{Activation, GuardReport, GuardState};
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
@@ -32,8 +39,8 @@ pub use observation::{
     Workload,
 };
 pub use policy::{
-    Compat, ConnectionSource, Connections, Fallback, FitRules, Held, MaxConcurrent, Policy, PolicyError,
-    Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, FitRules, Guard, Held, MaxConcurrent, Policy,
+    PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
 pub use reason::Reason;
 pub use scalability::RecalledScalability;

@@ -11,6 +11,9 @@ use crate::time::{Span, Time};
 pub struct Observation {
     /// One reading a metric, in the policy's order.
     pub readings: Vec<Reading>,
+    /// One reading a guard, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Reading>,
     /// The workload, or why it could not be seen.
     pub target: Target,
     /// What a person asked for by annotation, beside the spec.

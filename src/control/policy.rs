@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::api::{
-    Absent, AveragedOver, Coverage, Enforcement, FallbackBehavior, Mode, PolicyKind, Ramp, Role,
-    RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings, Zero,
+    Absent, AveragedOver, Comparison, Coverage, Enforcement, FallbackBehavior, GuardAction, Mode, OnMissing,
+    PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
+    Zero,
 };
 use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
@@ -65,6 +66,8 @@ pub struct Policy {
     pub connections: Vec<Connections>,
     /// Scalability ceiling.
     pub scalability: Option<Scalability>,
+    /// Guards.
+    pub guards: Vec<Guard>,
     /// Fallback.
     pub fallback: Option<Fallback>,
 }
@@ -97,6 +100,11 @@ impl Policy {
         }
         let most =
             Span::from_millis(self.scale_down.window.millis().div_euclid(DELAY_SHARE)).min(LONGEST_DELAY);
+        self.spread(most)
+    }
+
+    /// A span from zero to `most`, in whole seconds, that differs from policy to policy.
+    pub(super) fn spread(&self, most: Span) -> Span {
         let choices = most.millis().div_euclid(1000).saturating_add(1);
         // Seeds of policies made one after the other differ in few bits.
         let spread = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
@@ -299,6 +307,25 @@ impl FitRules {
     pub fn expires_after(&self) -> Span {
         Span::from_seconds(self.queries.expires_after_seconds.into())
     }
+}
+
+/// A guard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    /// What is read, and what makes it fit to use. Its target is the threshold.
+    pub signal: Signal,
+    /// Which side of the threshold is bad.
+    pub comparison: Comparison,
+    /// At this value or better the guard may end.
+    pub release: f64,
+    /// What the count may not do while it is active.
+    pub action: GuardAction,
+    /// How long the value must have been good before it ends, and the time between two steps.
+    pub hold: Span,
+    /// The longest it may hold the count.
+    pub longest: Span,
+    /// What a value means that is not fit to use.
+    pub on_missing: OnMissing,
 }
 
 /// What to run with when no leading signal is fit to use.

@@ -82,18 +82,21 @@ fn to_be_earned(condition: &Condition) -> bool {
     condition.type_ == "ScalabilityFitted" && condition.status == "False"
 }
 
-/// A limit that passes by itself.
+/// A limit that passes by itself, or a diagnosis that cannot be made for a reason that is told elsewhere.
 fn passing(condition: &Condition) -> bool {
-    condition.type_ == "ScalingLimited"
+    let limit = condition.type_ == "ScalingLimited"
         && condition.status == "True"
-        && !HOLDING.contains(&condition.reason.as_str())
+        && !HOLDING.contains(&condition.reason.as_str());
+    limit || condition.type_ == "BottleneckMoved" && condition.status == "Unknown"
 }
 
 fn good(condition: &Condition) -> bool {
     let wanted = match condition.type_.as_str() {
         "ScalingLimited"
+        | "BottleneckMoved"
         | "BudgetInfeasible"
         | "Flapping"
+        | "Guarded"
         | "PodsFailing"
         | "ReplicasOverwritten"
         | "RolloutStalled" => "False",

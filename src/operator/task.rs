@@ -19,10 +19,13 @@ use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
-    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, drain_times,
+    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, activation, drain_times,
     earned_scalability, moment,
 };
-use crate::control::{Decision, Drain, Memory, Observation, Policy, RecalledScalability, Recollection};
+use crate::control::{
+    Activation, ConditionType, Decision, Drain, Memory, Observation, Policy, RecalledScalability,
+    Recollection,
+};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -91,6 +94,10 @@ pub(super) struct State {
     pub recalled_reversals: Vec<Time>,
     /// Drain times known from before.
     pub recalled_drain: Option<Drain>,
+    /// Guards known to have been active before, by name.
+    pub recalled_guards: Vec<(String, Activation)>,
+    /// The bottleneck was known to lie behind the workload.
+    pub recalled_bottleneck_moved: bool,
     /// Nothing has been decided yet.
     pub first: bool,
     /// The policy of a generation, as compiled.
@@ -136,6 +143,19 @@ impl PolicyTask {
         if let Some(known) = recalled_scalability {
             memory.recall_scalability(known);
         }
+        let guards = status.iter().flat_map(|status| &status.guards);
+        let recalled_guards: Vec<_> =
+            guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect();
+        for (name, activation) in &recalled_guards {
+            memory.recall_guard(name, *activation);
+        }
+        let recalled_bottleneck_moved =
+            status.iter().flat_map(|status| &status.conditions).any(|condition| {
+                condition.type_ == ConditionType::BottleneckMoved.to_string() && condition.status == "True"
+            });
+        if recalled_bottleneck_moved {
+            memory.recall_bottleneck_moved();
+        }
         let state = State {
             memory,
             recall: None,
@@ -144,6 +164,8 @@ impl PolicyTask {
             recalled_scalability,
             recalled_reversals,
             recalled_drain,
+            recalled_guards,
+            recalled_bottleneck_moved,
             first: true,
             compiled: None,
             evaluations: 0,

@@ -60,6 +60,7 @@ impl<'a> Course<'a> {
             readings,
             target: Target::Seen(self.plant.workload()),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             rivals: Vec::new(),

@@ -67,6 +67,7 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         readings,
         target: Target::Seen(workload),
         overrides: Overrides::default(),
+        guards: Vec::new(),
         shares: Vec::new(),
         scalability: ScalabilityView::default(),
         rivals: Vec::new(),

@@ -140,6 +140,7 @@ impl Shadow {
                 progress_deadline: Span::from_seconds(600),
             }),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             rivals: Vec::new(),

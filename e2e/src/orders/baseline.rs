@@ -114,6 +114,7 @@ impl Autoscaler {
             }),
             overrides: Overrides::default(),
             rivals: Vec::new(),
+            guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
         };

@@ -59,6 +59,8 @@ pub enum Program {
     PostgresExporter,
     /// Runs a program as another user: PostgreSQL refuses to run as root.
     Setpriv,
+    /// A gateway for HTTP.
+    Haproxy,
 }
 
 /// A program that is not installed; prints as one line with the way to get it.
@@ -116,6 +118,7 @@ impl Program {
             Self::Initdb => "initdb",
             Self::PostgresExporter => "prometheus-postgres-exporter",
             Self::Setpriv => "setpriv",
+            Self::Haproxy => "haproxy",
         }
     }
 
@@ -167,6 +170,7 @@ impl Program {
             Self::Prometheus | Self::Promtool => "your distribution's package `prometheus` brings it",
             Self::Postgres | Self::Initdb => "your distribution's package `postgresql` brings it",
             Self::PostgresExporter => "your distribution's package `prometheus-postgres-exporter` brings it",
+            Self::Haproxy => "your distribution's package `haproxy` brings it",
         }
     }
 }
