@@ -79,9 +79,10 @@ pub struct ScalabilityFit {
     /// What tells that load is carried well. Default: every window counts as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
-    /// Length of a window in seconds, 40 to 3600. Default: 120.
+    /// Length of a window in seconds, 8 to 3600. Eight samples are taken of it, so that it should last for at least eight
+    /// scrapes. Default: 120.
     #[serde(default = "default_window_seconds")]
-    #[schemars(range(min = 40, max = 3600))]
+    #[schemars(range(min = 8, max = 3600))]
     pub window_seconds: u32,
     /// Age in seconds at which a window counts no more, an hour to 60 days; at a fifth of it, about, it counts half.
     /// Default: 1209600 (14 days).

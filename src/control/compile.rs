@@ -448,8 +448,8 @@ impl Faults {
              saturation"
                 .to_owned()
         });
-        self.require((40..=3_600).contains(&fit.window_seconds), || {
-            "ceilings.scalability.fit.windowSeconds: write 40 to 3600".to_owned()
+        self.require((8..=3_600).contains(&fit.window_seconds), || {
+            "ceilings.scalability.fit.windowSeconds: write 8 to 3600".to_owned()
         });
         self.require((3_600..=5_184_000).contains(&fit.expires_after_seconds), || {
             "ceilings.scalability.fit.expiresAfterSeconds: write 3600 to 5184000".to_owned()

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod course;
 pub mod exporter;
 pub mod helm;
+pub mod kubectl;
 pub mod kubelet;
 pub mod loopback;
 pub mod node;

@@ -14,14 +14,14 @@ use clap::Parser;
 use e2e::bed::{
     Bed, BedError, Floor, OPERATOR, Operator, OperatorOptions, POLICY, Stage, Workload, condition,
 };
+use e2e::real::StartError;
+use e2e::real::kubectl::print;
 use e2e::real::program::Program;
-use e2e::real::{DEADLINE, StartError};
 use kube::Api;
 use kube::api::PostParams;
 use plimsoll::api::{ConnectionBudget, ScalingPolicy};
 use plimsoll::prometheus::{Config, ServerConfig};
 use serde_json::{Value, json};
-use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -307,19 +307,8 @@ async fn describe(kubectl: &Path, stage: &Stage, budget: Option<&str>) -> Result
     }
     commands.extend([vec!["get", "sp", "-n", namespace], vec!["describe", "sp", POLICY, "-n", namespace]]);
     for arguments in commands {
-        let mut command = Command::new(kubectl);
-        command
-            .arg("--kubeconfig")
-            .arg(cluster.kubeconfig_path("admin")?)
-            .args(&arguments)
-            .kill_on_drop(true);
-        let output = tokio::time::timeout(DEADLINE, command.output()).await??;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-        }
-        let printed = String::from_utf8(output.stdout)?;
-        let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
-        text.push_str(&["$ kubectl ", &arguments.join(" "), "\n", &lines.join("\n"), "\n\n"].concat());
+        let printed = print(kubectl, cluster.kubeconfig_path("admin")?, &arguments).await?;
+        text.push_str(&[printed.as_str(), "\n\n"].concat());
     }
     Ok(text.trim_end().to_owned() + "\n")
 }
