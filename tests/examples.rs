@@ -19,11 +19,23 @@ fn every_example_policy_is_valid_and_its_queries_are_promql() {
         let policy: ScalingPolicy =
             serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Policy::compile(&policy.spec).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for metric in &policy.spec.metrics {
-            let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+        let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+        let check = |server: &str, query: &str| {
             servers
-                .check(&metric.prometheus.server, namespace, &metric.prometheus.query)
+                .check(server, namespace, query)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        };
+        for metric in &policy.spec.metrics {
+            check(&metric.prometheus.server, &metric.prometheus.query);
+        }
+        let scalability = policy.spec.ceilings.as_ref().and_then(|ceilings| ceilings.scalability.as_ref());
+        if let Some(fit) = scalability.and_then(|scalability| scalability.fit.as_ref()) {
+            let saturation = fit.saturation.as_ref().map(|saturation| &saturation.query);
+            let objective = fit.objective.as_ref().map(|objective| &objective.query);
+            let always = [&fit.throughput_query, &fit.ready_replicas_query];
+            for query in always.into_iter().chain(&fit.utilization_query).chain(saturation).chain(objective) {
+                check(&fit.server, query);
+            }
         }
         for guard in &policy.spec.guards {
             let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");

@@ -18,7 +18,7 @@ use common::{policy, workload};
 use plimsoll::api::{Enforcement, GuardAction, Role};
 use plimsoll::control::{
     CountOrPercent, Decision, Departed, GuardReport, GuardState, Memory, Observation, Override, Overrides,
-    Pod, PodId, Policy, Reason, Rollout, Target, UpdateStrategy, Workload, decide,
+    Pod, PodId, Policy, Reason, Rollout, ScalabilityView, Target, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -249,6 +249,7 @@ impl World {
             },
             guards: self.guards.clone(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {

@@ -62,8 +62,12 @@ fn spec(source: &mut Unstructured) -> Result<Value> {
         }]);
     }
     if source.ratio(1, 3)? {
-        ceilings["scalability"] = json!({"alpha": format!("{}m", source.int_in_range(0..=999)?),
-            "beta": format!("{}u", source.int_in_range(1..=5_000)?), "enforcement": enforcement(source)?});
+        ceilings["scalability"] = if source.ratio(1, 2)? {
+            fitted(source)?
+        } else {
+            json!({"alpha": format!("{}m", source.int_in_range(0..=999)?),
+            "beta": format!("{}u", source.int_in_range(1..=5_000)?), "enforcement": enforcement(source)?})
+        };
     }
     spec["ceilings"] = ceilings;
     if source.ratio(1, 3)? {
@@ -90,6 +94,17 @@ fn guard(source: &mut Unstructured, at: u32) -> Result<Value> {
         guard["releaseThreshold"] = json!(quantity(source)?);
     }
     Ok(guard)
+}
+
+fn fitted(source: &mut Unstructured) -> Result<Value> {
+    let mut fit = json!({"throughputQuery": "served", "readyReplicasQuery": "ready", "utilizationQuery": "busy", "windowSeconds": 40});
+    if source.arbitrary()? {
+        fit["saturation"] = json!({"query": "queue", "above": quantity(source)?});
+    }
+    if source.arbitrary()? {
+        fit["objective"] = json!({"query": "p99", "atMost": quantity(source)?});
+    }
+    Ok(json!({"fit": fit, "enforcement": enforcement(source)?}))
 }
 
 fn enforcement(source: &mut Unstructured) -> Result<&'static str> {

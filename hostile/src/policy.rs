@@ -2,7 +2,7 @@
 
 use arbitrary::Unstructured;
 use plimsoll::api::{Comparison, ScalingPolicySpec};
-use plimsoll::control::{ConnectionSource, MaxConcurrent, Policy};
+use plimsoll::control::{ConnectionSource, MaxConcurrent, Policy, ScalabilityLaw};
 
 use crate::world::{self, World};
 
@@ -21,6 +21,7 @@ pub(crate) const WORDS: &[&str] = &[
     "warmUp: {maxConcurrent: 25%}\n",
     "ceilings: {connections: [{name: db, inline: {maxConnections: 100, reserved: 3}, perPod: 10}]}\n",
     "ceilings: {scalability: {alpha: 0.03, beta: 0.0008}}\n",
+    "ceilings: {scalability: {fit: {throughputQuery: a, readyReplicasQuery: b, utilizationQuery: c}}}\n",
     "fallback: {afterSeconds: 300, replicas: 12, behavior: EvenIfLower}\n",
     "guards: [{name: cpu, prometheus: {query: up}, threshold: 0.85, releaseThreshold: 0.7, action: StepDown}]\n",
     "guards: [{name: hits, prometheus: {query: up}, comparison: LessThan, threshold: 1, action: Freeze, holdSeconds: 0}]\n",
@@ -103,11 +104,15 @@ pub(crate) fn is_sound(policy: &Policy) {
         }
     }
     if let Some(scalability) = &policy.scalability {
-        assert!(
-            (0.0..1.0).contains(&scalability.alpha)
-                && scalability.beta >= 0.0
-                && scalability.beta.is_finite()
-        );
+        match &scalability.law {
+            ScalabilityLaw::Declared(law) => {
+                assert!((0.0..1.0).contains(&law.alpha) && law.beta >= 0.0 && law.beta.is_finite());
+            }
+            ScalabilityLaw::Fitted(rules) => {
+                assert!(rules.step().millis() > 0 && rules.expires_after() > rules.window());
+                assert!(rules.saturated_above.is_finite() && rules.objective_at_most.is_finite());
+            }
+        }
         assert!(scalability.safety > 0.0 && scalability.safety <= 1.0);
     }
     let slots = [policy.warm_up.max_concurrent];

@@ -4,8 +4,9 @@ use arbitrary::{Result, Unstructured};
 use plimsoll::api::{Enforcement, Mode};
 use plimsoll::control::{
     BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, GuardReport, GuardState,
-    Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout, Target,
-    TargetFault, TargetFaultKind, UpdateStrategy, Workload, decide,
+    Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout,
+    ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
+    decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -73,10 +74,42 @@ impl World {
             message: String::new(),
         };
         let shares = if source.ratio(1, 4)? { vec![share] } else { Vec::new() };
+        let scalability = scalability(source, now)?;
         let guards = (0..guards).map(|_| reading(source, now)).collect::<Result<_>>()?;
-        let observation = Observation { readings, guards, target, overrides, shares, rivals };
+        let observation = Observation { readings, guards, target, overrides, shares, scalability, rivals };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
+}
+
+/// Windows of 40 seconds, most of them whole.
+fn scalability(source: &mut Unstructured, now: Time) -> Result<ScalabilityView> {
+    let mut view = ScalabilityView { complete: source.arbitrary()?, ..ScalabilityView::default() };
+    if source.ratio(1, 16)? {
+        view.fault = Some("it timed out".to_owned());
+    }
+    let ready = f64::from(source.int_in_range(0..=60_u32)?);
+    let sizes = source.int_in_range(0..=3_u32)?;
+    for number in 0..source.int_in_range(0..=64_u32)? {
+        let at = now - Span::from_seconds(u64::from(64 - number) * 5);
+        let odd = source.ratio(1, 64)?;
+        view.samples.push(ScalabilitySample {
+            at: if odd { moment(source, now)? } else { at },
+            throughput: measured(source, odd)?,
+            ready_replicas: if odd {
+                source.arbitrary()?
+            } else {
+                Some(ready + f64::from(number / 16 * sizes))
+            },
+            utilization: measured(source, odd)?.map(|value| if odd { value } else { value / 1000.0 }),
+            saturation: measured(source, odd)?,
+            objective: measured(source, odd)?,
+        });
+    }
+    Ok(view)
+}
+
+fn measured(source: &mut Unstructured, odd: bool) -> Result<Option<f64>> {
+    if odd { source.arbitrary() } else { Ok(Some(f64::from(source.int_in_range(0..=1000_u32)?))) }
 }
 
 fn reading(source: &mut Unstructured, now: Time) -> Result<Reading> {

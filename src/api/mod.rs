@@ -9,6 +9,7 @@ mod guard;
 mod metric;
 mod policy;
 mod quantity;
+mod scalability;
 mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
@@ -20,9 +21,7 @@ pub use capacity::{
     CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
     WarmUpSource,
 };
-pub use ceilings::{
-    BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
-};
+pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
 pub use guard::{Comparison, Guard, GuardAction, OnMissing};
 pub use metric::{
@@ -31,7 +30,8 @@ pub use metric::{
 };
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};
+pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use status::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
-    PodCounts, ScalingPolicyStatus, StartUpStatus, StepStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };

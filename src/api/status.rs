@@ -57,6 +57,9 @@ pub struct ScalingPolicyStatus {
     /// Load beyond what the present pods can carry; absent while they carry it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deficit: Option<DeficitStatus>,
+    /// What the fit of the scalability ceiling knows; the ceiling itself is among the ceilings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<ScalabilityStatus>,
     /// The last decision, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionStatus>,
@@ -187,6 +190,33 @@ pub struct DeficitStatus {
     pub excess: String,
     /// The excess in percent of the load: what a load shedder has to turn away.
     pub percent: u32,
+}
+
+/// What is known of the workload's Universal Scalability Law.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalabilityStatus {
+    /// The revision that it is about; another one earns its ceiling anew.
+    pub revision: String,
+    /// Since when that revision runs without a rollout: windows count from here.
+    pub since: Time,
+    /// Windows that count: constant size, no rollout, enough load.
+    pub windows: u32,
+    /// Contention α as fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<String>,
+    /// Coherency β as fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta: Option<String>,
+    /// The count at which throughput peaks, N*, as fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_replicas: Option<String>,
+    /// The upper bound of N*, from which the ceiling is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_at_most: Option<String>,
+    /// The ceiling in replicas; absent until it is earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<u32>,
 }
 
 /// The last decision.

@@ -8,11 +8,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use super::identity::{moment, timestamp};
 use crate::api::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
-    PodCounts, ScalingPolicyStatus, StartUpStatus, StepStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };
 use crate::control::{
-    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, SignalReport, StartUp, Step,
-    spelled,
+    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, RecalledScalability,
+    ScalabilityReport, SignalReport, StartUp, Step, significant, spelled,
 };
 use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
@@ -70,6 +70,7 @@ impl Report<'_> {
             guards: decision.guards.iter().map(guard).collect(),
             advice: decision.advice.iter().map(|sentence| bounded(sentence, 1024)).collect(),
             deficit: decision.deficit.as_ref().filter(|deficit| deficit.excess > 0.0).map(deficit_status),
+            scalability: decision.scalability.map(scalability),
             decision: decision.from.map(|from| DecisionStatus {
                 time: meta::Time(now),
                 from,
@@ -95,17 +96,22 @@ impl Report<'_> {
 /// The status of a policy that cannot be evaluated.
 pub fn invalid_status(
     conditions: &[Condition],
-    before: &[meta::Condition],
+    before: Option<&ScalingPolicyStatus>,
     generation: i64,
     changes: &VecDeque<ChangeStatus>,
     now: Time,
 ) -> ScalingPolicyStatus {
     let now = timestamp(now);
+    let shown = before.map_or(&[][..], |before| &before.conditions);
     ScalingPolicyStatus {
         observed_generation: Some(generation),
-        conditions: merged(conditions, before, generation, now),
+        conditions: merged(conditions, shown, generation, now),
         as_of: Some(meta::Time(now)),
         last_changes: changes.iter().take(CHANGES).cloned().collect(),
+        // What was learnt of the workload is of use once the policy is mended.
+        drain: before.and_then(|before| before.drain),
+        reversals: before.map(|before| before.reversals.clone()).unwrap_or_default(),
+        scalability: before.and_then(|before| before.scalability.clone()),
         ..ScalingPolicyStatus::default()
     }
 }
@@ -207,6 +213,20 @@ fn deficit_status(deficit: &Deficit) -> DeficitStatus {
     }
 }
 
+fn scalability(known: ScalabilityReport) -> ScalabilityStatus {
+    let replicas = |size: f64| format!("{size:.1}");
+    ScalabilityStatus {
+        revision: format!("{:x}", known.revision),
+        since: meta::Time(timestamp(known.since)),
+        windows: known.windows,
+        alpha: known.alpha.map(significant),
+        beta: known.beta.map(significant),
+        peak_replicas: known.peak.map(replicas),
+        peak_at_most: known.peak_at_most.map(replicas),
+        ceiling: known.ceiling,
+    }
+}
+
 fn start_up(start_up: StartUp) -> StartUpStatus {
     StartUpStatus {
         p50_seconds: start_up.p50.rounded_seconds(),
@@ -232,6 +252,13 @@ pub fn drain_times(status: DrainStatus) -> Drain {
         longest: Span::from_seconds(status.longest_seconds),
         samples: status.samples,
     }
+}
+
+/// The scalability ceiling that a status tells of; none where it was changed by hand into something else.
+pub fn earned_scalability(status: &ScalabilityStatus) -> Option<RecalledScalability> {
+    let revision = u64::from_str_radix(&status.revision, 16).ok()?;
+    let ceiling = status.ceiling.filter(|ceiling| *ceiling > 0);
+    Some(RecalledScalability { revision, since: moment(status.since.0), ceiling })
 }
 
 fn steps(steps: &[Step]) -> Vec<StepStatus> {

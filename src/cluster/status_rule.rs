@@ -158,8 +158,13 @@ impl Written {
         if since >= DRIFT_INTERVAL && drifted(last, next) {
             return Some(Occasion::Drift);
         }
-        let memory =
-            |status: &ScalingPolicyStatus| (status.last_changes.clone(), status.start_up, status.drain);
+        let earned = |status: &ScalingPolicyStatus| {
+            let known = status.scalability.as_ref()?;
+            Some((known.revision.clone(), known.since.clone(), known.ceiling))
+        };
+        let memory = |status: &ScalingPolicyStatus| {
+            (status.last_changes.clone(), status.start_up, status.drain, earned(status))
+        };
         (since >= CHECKPOINT_INTERVAL && memory(last) != memory(next)).then_some(Occasion::Checkpoint)
     }
 }

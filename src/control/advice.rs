@@ -3,7 +3,7 @@
 use super::decision::{Footprint, Limit};
 use super::guard::GuardReport;
 use super::observation::BudgetShare;
-use super::policy::{ConnectionSource, Connections, Policy};
+use super::policy::{ConnectionSource, Connections, Policy, ScalabilityLaw};
 use super::settle::Outcome;
 use super::trail::spelled;
 use crate::ceiling::connections::{Assume, fitting_pool};
@@ -17,6 +17,8 @@ pub(super) struct Case<'a> {
     pub(super) footprint: &'a Footprint,
     /// The shares of budgets.
     pub(super) shares: &'a [BudgetShare],
+    /// The count at which throughput peaks, as far as it was worked out.
+    pub(super) fitted_peak: Option<f64>,
     /// The bottleneck lies behind the workload.
     pub(super) moved: bool,
 }
@@ -112,7 +114,11 @@ impl Case<'_> {
     }
 
     fn scalability(&self, need: u32) -> Vec<String> {
-        let peak = self.policy.scalability.as_ref().and_then(scalability::peak).map_or_else(
+        let declared = self.policy.scalability.as_ref().and_then(|scalability| match &scalability.law {
+            ScalabilityLaw::Declared(law) => scalability::peak(law),
+            ScalabilityLaw::Fitted(_) => None,
+        });
+        let peak = self.fitted_peak.or(declared).map_or_else(
             || format!("{need} replicas would add little throughput"),
             |peak| {
                 format!(

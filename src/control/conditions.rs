@@ -35,6 +35,8 @@ pub(super) struct Seen<'a> {
     /// Why a scale-in waits for the time before memory began to pass.
     pub(super) unknown_past: Option<String>,
     pub(super) limits: &'a Limits,
+    /// Whether the scalability ceiling that is fitted has been earned.
+    pub(super) scalability: Option<Condition>,
     pub(super) outcome: &'a Outcome,
     pub(super) orders: &'a Orders,
     /// Too many reversals, and the scale-in window that follows from them.
@@ -82,6 +84,7 @@ pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
     conditions.push(ready);
     conditions.extend(overwritten(seen));
     conditions.extend(rollout_stalled(seen));
+    conditions.extend(seen.scalability.clone());
     conditions.extend([active, scaling_limited(seen)]);
     conditions
 }

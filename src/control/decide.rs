@@ -7,7 +7,7 @@ use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
 use super::guard::{self, StepDown};
-use super::limits::{Limits, limits, rollout_shape};
+use super::limits::{Bound, Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
 use super::policy::{Compat, Policy};
@@ -81,6 +81,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         start_up: None,
         drain: None,
         reversals: Vec::new(),
+        scalability: None,
         conditions: conditions::unseen(fault),
         wants_age: false,
         footprint: None,
@@ -98,6 +99,9 @@ fn weigh(
     let spec = workload.spec_replicas;
     memory.begin(policy, spec, now);
     memory.learn(workload, now);
+    if let Some(scalability) = &policy.scalability {
+        memory.scalability.learn(scalability, &observation.scalability, workload, now);
+    }
     let yardstick = yardstick(policy, workload, memory);
     let mut counts = match policy.compat {
         Compat::None => count(&workload.pods, spec, yardstick, now),
@@ -190,6 +194,7 @@ fn weigh(
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
+        scalability: policy.scalability.as_ref().and_then(|policy| memory.scalability.condition(policy)),
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
@@ -204,20 +209,18 @@ fn weigh(
     let footprint = Footprint {
         shape,
         beside: pods_beside(&workload.pods, spec, &shape),
-        wanted: outcome
-            .need
-            .unwrap_or(spec)
-            .min(guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas))
-            .max(outcome.replicas)
-            .min(limits.beside_budgets),
+        wanted: wanted_of_budgets(&outcome, guards.growth(policy.min).as_ref(), spec, &limits),
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
+    let scalability =
+        policy.scalability.as_ref().and_then(|scalability| memory.scalability.report(scalability));
     let case = advice::Case {
         policy,
         outcome: &outcome,
         guards: &guarded,
         footprint: &footprint,
         shares: &observation.shares,
+        fitted_peak: scalability.and_then(|known| known.peak),
         moved: memory.bottleneck.moved,
     };
     let advice = case.sentences();
@@ -225,7 +228,13 @@ fn weigh(
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
-    Decision { footprint: Some(footprint), guards: guarded, advice, deficit, ..decision }
+    Decision { footprint: Some(footprint), guards: guarded, advice, deficit, scalability, ..decision }
+}
+
+/// What the workload would have if every budget had enough; what a guard keeps it from growing to is left to others.
+fn wanted_of_budgets(outcome: &Outcome, guard: Option<&Bound>, spec: u32, limits: &Limits) -> u32 {
+    let unguarded = guard.map_or(u32::MAX, |guard| guard.replicas);
+    outcome.need.unwrap_or(spec).min(unguarded).max(outcome.replicas).min(limits.beside_budgets)
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -263,6 +272,7 @@ fn report(
         start_up,
         drain,
         reversals,
+        scalability: None,
         conditions,
         wants_age,
         footprint: None,

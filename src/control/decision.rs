@@ -63,6 +63,9 @@ pub struct Decision {
     /// The changes of the last half hour after which the direction changed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reversals: Vec<Time>,
+    /// What the fit of the scalability ceiling knows; none where no fit is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<ScalabilityReport>,
     /// What status shows as conditions, sorted by type.
     pub conditions: Vec<Condition>,
     /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
@@ -262,6 +265,8 @@ pub enum ConditionType {
     ReplicasOverwritten,
     /// A rollout makes no progress; it is not waited for.
     RolloutStalled,
+    /// Whether the scalability ceiling that is fitted has been earned.
+    ScalabilityFitted,
     /// Whether signals drive the count.
     ScalingActive,
     /// Whether a limit holds the count.
@@ -307,6 +312,28 @@ pub struct StartUp {
     pub p90: Span,
     /// Starts measured.
     pub samples: u32,
+}
+
+/// What is known of a workload's scalability law.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalabilityReport {
+    /// The revision that it is about.
+    pub revision: u64,
+    /// Since when that revision runs alone.
+    pub since: Time,
+    /// Windows that count.
+    pub windows: u32,
+    /// Contention α as fitted.
+    pub alpha: Option<f64>,
+    /// Coherency β as fitted.
+    pub beta: Option<f64>,
+    /// The peak N* as fitted.
+    pub peak: Option<f64>,
+    /// Its upper bound, where there is a ceiling.
+    pub peak_at_most: Option<f64>,
+    /// The ceiling.
+    pub ceiling: Option<u32>,
 }
 
 /// Time from the request to shut down until a pod is gone.

@@ -9,6 +9,7 @@ use super::observation::Workload;
 use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
+use super::scalability::{RecalledScalability, ScalabilityMemory};
 use super::window::{Extreme, Window};
 use crate::api::Role;
 use crate::capacity::Durations;
@@ -61,6 +62,8 @@ pub struct Memory {
     pub(super) start_up: Durations,
     /// Time from the request to shut down until a pod was gone.
     pub(super) drain: Durations,
+    /// The workload's scalability law, as far as it is known.
+    pub(super) scalability: ScalabilityMemory,
     /// What is known of the time before.
     pub(super) past: Past,
 }
@@ -140,6 +143,7 @@ impl Default for Memory {
             overwritten: Overwritten::default(),
             start_up: Durations::default(),
             drain: Durations::default(),
+            scalability: ScalabilityMemory::default(),
             past: Past::None,
         }
     }
@@ -174,6 +178,16 @@ impl Memory {
     /// A memory that knows how long pods took to go before it began, for example from status after a restart.
     pub fn recall_drain(&mut self, drain: Drain) {
         self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
+    }
+
+    /// A memory that knows of a scalability ceiling from before it began, for example from status after a restart.
+    pub fn recall_scalability(&mut self, known: RecalledScalability) {
+        self.scalability.recall(known);
+    }
+
+    /// From when on the workload's throughput is of use for its scalability law; none before the workload was seen.
+    pub fn scalability_since(&self) -> Option<Time> {
+        self.scalability.since()
     }
 
     /// Why a scale-in still waits for the time before this memory to pass out of the scale-in `window`, if it does.
@@ -268,6 +282,7 @@ impl Memory {
                     start_up: std::mem::take(&mut self.start_up),
                     drain: std::mem::take(&mut self.drain),
                     guards: std::mem::take(&mut self.guards),
+                    scalability: std::mem::take(&mut self.scalability),
                     ..Self::default()
                 };
             } else if now.since(last) > polling_interval.times(MISSED_EVALUATIONS) {

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use crate::api::{
     Absent, AveragedOver, Comparison, Coverage, Enforcement, FallbackBehavior, GuardAction, Mode, OnMissing,
-    PolicyKind, Ramp, Role, RolloutOverlap, SelectPolicy, TargetKind, WarmUpSource, Warnings, Zero,
+    PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
+    Zero,
 };
+use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
 use crate::time::{Span, Time};
 
@@ -255,12 +257,10 @@ pub enum ConnectionSource {
 }
 
 /// A scalability ceiling.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scalability {
-    /// Contention.
-    pub alpha: f64,
-    /// Coherency.
-    pub beta: f64,
+    /// The law.
+    pub law: ScalabilityLaw,
     /// The ceiling as a share of the peak.
     pub safety: f64,
     /// Stop where one more replica adds less than this share of the first.
@@ -286,6 +286,46 @@ pub struct Guard {
     pub longest: Span,
     /// What a value means that is not fit to use.
     pub on_missing: OnMissing,
+}
+
+/// Where the law's coefficients come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScalabilityLaw {
+    /// Somebody measured them.
+    Declared(Coefficients),
+    /// They are worked out while the workload runs.
+    Fitted(Box<FitRules>),
+}
+
+/// How the law is worked out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitRules {
+    /// The queries, and how long their windows are and count.
+    pub queries: ScalabilityFit,
+    /// The workload is full while the saturation query yields more.
+    pub saturated_above: f64,
+    /// The objective is met while its query yields no more.
+    pub objective_at_most: f64,
+}
+
+impl FitRules {
+    /// Samples of one window.
+    pub(super) const SAMPLES: u32 = 8;
+
+    /// Length of a window.
+    pub fn window(&self) -> Span {
+        Span::from_seconds(self.queries.window_seconds.max(1).into())
+    }
+
+    /// From one sample to the next.
+    pub fn step(&self) -> Span {
+        Span::from_millis(self.window().millis().div_euclid(Self::SAMPLES.into()))
+    }
+
+    /// The age at which a window counts no more.
+    pub fn expires_after(&self) -> Span {
+        Span::from_seconds(self.queries.expires_after_seconds.into())
+    }
 }
 
 /// What to run with when no leading signal is fit to use.

@@ -71,6 +71,38 @@ pub enum Reason {
     /// Where the bottleneck is cannot be told.
     BottleneckUnknown,
 
+    // ScalabilityFitted.
+    /// A scalability ceiling has been earned.
+    CeilingEarned,
+    /// Too few windows with constant size and enough load.
+    TooFewWindows,
+    /// A new revision has to earn its ceiling.
+    NewRevision,
+    /// Too few distinct sizes.
+    TooFewSizes,
+    /// The sizes are too close to each other.
+    RangeTooNarrow,
+    /// The fitted peak lies beyond what was seen.
+    NeverNearPeak,
+    /// There is no peak in what was seen.
+    NoPeakYet,
+    /// The peak can be at sizes too far apart.
+    IntervalTooWide,
+    /// The law does not describe what was measured.
+    PoorFit,
+    /// The workload was only seen beyond its peak.
+    OnlyBeyondPeak,
+    /// Throughput grows better than linearly.
+    Superlinear,
+    /// Throughput does not grow at all.
+    NoGrowth,
+    /// What was seen is too old.
+    WindowsExpired,
+    /// No coefficients fit.
+    NotFitted,
+    /// The queries of the fit cannot be answered.
+    WindowsUnreadable,
+
     // Expiries and disturbances.
     /// Pods are not Ready long after they should have been.
     PodsNotReady,

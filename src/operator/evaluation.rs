@@ -167,6 +167,7 @@ impl PolicyTask {
             overrides: record.overrides.clone(),
             guards: readings.guards,
             shares: Vec::new(),
+            scalability: self.samples(record, policy, self.context.clock.now()),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;
@@ -203,6 +204,9 @@ impl PolicyTask {
                 memory.note_written();
             }
             self.record_decision(record, spec, &observation, &decision, written, now);
+            if matches!(observation.target, Target::Seen(_)) {
+                self.state.samples.taken();
+            }
             self.state.live_through(&observation, now, &decision.steps);
             self.state.memory = memory;
             self.state.first = false;
@@ -325,6 +329,7 @@ impl PolicyTask {
             drain: self.state.recalled_drain.filter(|_| self.state.first),
             guards: if self.state.first { self.state.recalled_guards.clone() } else { Vec::new() },
             bottleneck_moved: self.state.first && self.state.recalled_bottleneck_moved,
+            scalability: self.state.recalled_scalability.filter(|_| self.state.first),
             recollection,
             now,
             spec: spec.clone(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyKey;
-use crate::control::{Activation, Change, Decision, Drain, Observation, Recollection};
+use crate::control::{Activation, Change, Decision, Drain, Observation, RecalledScalability, Recollection};
 use crate::time::Time;
 
 /// The format's version; a reader refuses others.
@@ -49,6 +49,9 @@ pub struct Record {
     /// The bottleneck was known to lie behind the workload; only with `first`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bottleneck_moved: bool,
+    /// The scalability ceiling known from before, with the first decision of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<RecalledScalability>,
     /// What became, before this evaluation, of the question about the time before the operator began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recollection: Option<Recollection>,
@@ -176,6 +179,7 @@ mod tests {
             overrides: crate::control::Overrides::default(),
             guards: Vec::new(),
             shares: Vec::new(),
+            scalability: crate::control::ScalabilityView::default(),
             rivals: Vec::new(),
         }
     }
@@ -210,6 +214,7 @@ mod tests {
                 drain: None,
                 guards: Vec::new(),
                 bottleneck_moved: false,
+                scalability: None,
                 recollection: None,
                 now,
                 spec: spec(),

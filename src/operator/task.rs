@@ -14,14 +14,18 @@ use super::clock::Clock;
 use super::history::Recall;
 use super::notices::Budget as EventBudget;
 use super::record::Recorder;
+use super::samples::Samples;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{
     Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, activation, drain_times,
-    moment,
+    earned_scalability, moment,
 };
-use crate::control::{Activation, ConditionType, Decision, Drain, Memory, Observation, Policy, Recollection};
+use crate::control::{
+    Activation, ConditionType, Decision, Drain, Memory, Observation, Policy, RecalledScalability,
+    Recollection,
+};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -82,6 +86,10 @@ pub(super) struct State {
     pub recall: Option<Recall>,
     /// What became of that since the last evaluation.
     pub recollection: Option<Recollection>,
+    /// What is read for the fit of the scalability law.
+    pub samples: Samples,
+    /// The scalability ceiling known from before.
+    pub recalled_scalability: Option<RecalledScalability>,
     /// Reversals known from before, oldest first.
     pub recalled_reversals: Vec<Time>,
     /// Drain times known from before.
@@ -143,10 +151,17 @@ impl PolicyTask {
         if recalled_bottleneck_moved {
             memory.recall_bottleneck_moved();
         }
+        let recalled_scalability =
+            status.as_ref().and_then(|status| status.scalability.as_ref()).and_then(earned_scalability);
+        if let Some(known) = recalled_scalability {
+            memory.recall_scalability(known);
+        }
         let state = State {
             memory,
             recall: None,
             recollection: None,
+            samples: Samples::default(),
+            recalled_scalability,
             recalled_reversals,
             recalled_drain,
             recalled_guards,

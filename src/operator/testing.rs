@@ -128,6 +128,7 @@ pub(super) fn follow(
         start_up: None,
         drain: None,
         reversals: Vec::new(),
+        scalability: None,
         conditions: vec![good(ConditionType::AbleToScale), good(ConditionType::Ready)],
         wants_age: false,
         footprint: None,

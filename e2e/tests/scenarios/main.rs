@@ -18,6 +18,7 @@ mod people;
 mod restart;
 mod rivals;
 mod rollouts;
+mod scalability;
 mod steady;
 
 use std::sync::Arc;
@@ -81,6 +82,7 @@ async fn every_scenario(floor: Floor) {
         guards::held
     );
     add!("a guard that may not hold for longer lets the count grow a step at a time", guards::expired);
+    add!("a scalability ceiling is learnt from the past", scalability::learnt_from_the_past);
     add!("a frozen count stays until the freeze ends", people::frozen);
     add!("a dry run publishes and writes nothing", people::dry_run);
     add!("a paused direction is not taken", people::paused);
