@@ -70,7 +70,7 @@ async fn growth_is_held_and_named_over_a_failover_and_a_restart_and_then_let_thr
     seconds(20).await;
     let began = Instant::now();
     bed.signals.set("checkout", 99.0);
-    seconds(40).await;
+    seconds(100).await;
     let held = status(&bed);
     assert_eq!(replicas(&bed), 4, "{held}");
     assert_eq!(condition(&bed, "Ready")["message"], "needs 10, held at 4 by guard db-cpu");

@@ -19,13 +19,13 @@ deficit_ratio() {
 tell() {
   exec 3<>"/dev/tcp/127.0.0.1/$admin_port" || return
   printf '%s\n' "$1" >&3
-  cat <&3
+  sed '/^$/d' <&3
   exec 3>&-
 }
 
 while :; do
   ratio=$(deficit_ratio)
-  permille=$(awk -v ratio="${ratio:-0}" 'BEGIN { permille = int(ratio * 1000 + 0.5); print permille > 1000 ? 1000 : permille }')
+  permille=$(awk -v ratio="${ratio:-0}" 'BEGIN { print int((ratio > 1 ? 1 : ratio) * 1000 + 0.5) }')
   tell "set map shed.map permille $permille; set map shed.map until $(($(date +%s) + 3 * interval))" || true
   sleep "$interval"
 done

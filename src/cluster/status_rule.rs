@@ -409,6 +409,37 @@ mod tests {
         }
     }
 
+    /// A guard that has been active since so many seconds after the start.
+    fn guard(seconds: u64) -> GuardStatus {
+        GuardStatus {
+            name: "db-cpu".to_owned(),
+            action: "BlockScaleUp".to_owned(),
+            state: "Active".to_owned(),
+            signal: "Fresh".to_owned(),
+            value: Some("910m".to_owned()),
+            threshold: "850m".to_owned(),
+            since: Some(MetaTime(timestamp(after(seconds)))),
+            until: None,
+            good_since: None,
+            replicas: Some(40),
+            last_step: None,
+            message: None,
+        }
+    }
+
+    #[test]
+    fn a_guards_beginning_is_written_before_a_restart_can_forget_it() {
+        let held = but(|status| status.guards = vec![guard(0)]);
+        let written = Written::found(Some(held.clone()));
+        assert_eq!(written.occasion(&held, false, after(10)), None);
+        let anew = but(|status| status.guards = vec![guard(5)]);
+        assert_eq!(written.occasion(&anew, false, after(10)), Some(Occasion::Condition));
+        let releasing =
+            but(|status| status.guards = vec![GuardStatus { state: "Releasing".to_owned(), ..guard(0) }]);
+        assert_eq!(written.occasion(&releasing, false, after(59)), None, "it may turn back at any moment");
+        assert_eq!(written.occasion(&releasing, false, after(60)), Some(Occasion::Drift));
+    }
+
     /// The occasions before a minute is over, then, and after five.
     fn occasions(next: &ScalingPolicyStatus) -> [Option<Occasion>; 3] {
         [59, 60, 300].map(|seconds| found().occasion(next, false, after(seconds)))
@@ -434,6 +465,7 @@ mod tests {
             ("a condition's reason", condition_at(2, "True", "SomeMetricsUnfit"), Condition),
             ("a condition more", but(|next| next.conditions.push(condition("Z", "True", "Z"))), Condition),
             ("no longer able", condition_at(0, "False", "FailedGetScale"), Condition),
+            ("a guard that acts", but(|next| next.guards = vec![guard(0)]), Condition),
         ] {
             assert_eq!(occasions(&next), [Some(occasion); 3], "{name}");
         }

@@ -18,6 +18,8 @@ use crate::time::{Span, Time};
 const KEPT: Span = Span::from_seconds(3600);
 /// Without a new window the law is looked at anew after so long: windows age.
 const LOOKED_AT_AGAIN: Span = Span::from_seconds(3600);
+/// A ceiling is raised when the higher one was shown for so long.
+const RAISED_AFTER: Span = Span::from_seconds(3600);
 /// A ceiling moves when the newest one lies farther off than one replica and this share of it.
 const PLAY: f64 = 0.05;
 /// The half-life of windows as a share of the age at which they count no more: 3 of 14 days.
@@ -45,6 +47,8 @@ pub(super) struct ScalabilityMemory {
     fault: Option<String>,
     assessed: Option<(Time, Assessment)>,
     held: Option<HeldCeiling>,
+    /// A higher ceiling than the one in force, since when it has been shown, and the lowest of those shown since.
+    rising: Option<(Time, u32)>,
 }
 
 impl Memory {
@@ -209,7 +213,17 @@ impl ScalabilityMemory {
         let near = |held: HeldCeiling| {
             held.replicas.abs_diff(replicas) <= floor_count(PLAY * from_count(held.replicas)).max(1)
         };
-        let replicas = self.held.filter(|held| near(*held)).map_or(replicas, |held| held.replicas);
+        let (replicas, rising) = match (self.held, self.rising) {
+            (Some(held), _) if near(held) => (held.replicas, None),
+            (Some(held), rising) if replicas > held.replicas => {
+                // What is known less well has a higher upper bound: that alone is no reason to grow.
+                let (since, least) = rising.map_or((now, replicas), |(at, least)| (at, least.min(replicas)));
+                let lasted = since <= now && now.since(since) >= RAISED_AFTER;
+                if lasted { (least, None) } else { (held.replicas, Some((since.min(now), least))) }
+            }
+            _ => (replicas, None),
+        };
+        self.rising = rising;
         self.held = Some(HeldCeiling { replicas, shown: now });
     }
 
@@ -238,10 +252,17 @@ impl ScalabilityMemory {
         let known = self.assessed.as_ref().map(|(_, assessment)| assessment);
         let mut message = match (known.map(|known| (known, &known.ceiling)), self.held) {
             (Some((known, Ok(ceiling))), _) => {
+                let stays = self.held.filter(|held| held.replicas != ceiling.replicas).map(|held| {
+                    format!(
+                        "; {} stay in force: the newest answer, {}, is too near or too new",
+                        held.replicas, ceiling.replicas
+                    )
+                });
                 format!(
-                    "{}, {allowed} % of that is allowed{}",
+                    "{}, {allowed} % of that is allowed{}{}",
                     peak_in_words(known, ceiling),
-                    carried(ceiling)
+                    carried(ceiling),
+                    stays.unwrap_or_default()
                 )
             }
             (Some((known, Err(_))), Some(held)) if knee(policy, known).is_some() => {

@@ -227,6 +227,32 @@ mod tests {
                 &["ReplicasOverwritten True ReplicasOverwritten", READY],
                 &["ReplicasOverwritten!"],
             ),
+            (
+                "a guard acts",
+                &["Guarded False NoGuardActive"],
+                &["Guarded True GuardActive"],
+                &["GuardActive!"],
+            ),
+            ("it expires", &["Guarded True GuardActive"], &["Guarded True GuardExpired"], &["GuardExpired!"]),
+            ("it ends", &["Guarded True GuardExpired"], &["Guarded False NoGuardActive"], &["NoGuardActive"]),
+            (
+                "it is blind",
+                &["Guarded False NoGuardActive"],
+                &["Guarded Unknown GuardUnfit"],
+                &["GuardUnfit!"],
+            ),
+            (
+                "the bottleneck moves",
+                &["BottleneckMoved False NoBottleneckBehind"],
+                &["BottleneckMoved True BottleneckBehind"],
+                &["BottleneckBehind!"],
+            ),
+            (
+                "nobody knows, which is told of the signals",
+                &["BottleneckMoved False NoBottleneckBehind"],
+                &["BottleneckMoved Unknown BottleneckUnknown"],
+                &[],
+            ),
             ("pods fail", &[READY], &["PodsFailing True PodsNotReady", READY], &["PodsNotReady!"]),
             ("a rollout stalls", &[READY], &["RolloutStalled True RolloutStalled"], &["RolloutStalled!"]),
             (
