@@ -351,3 +351,26 @@ fn a_knee_asked_for_needs_no_peak() {
     let ceiling = ceiling(&with_knee).unwrap();
     assert!(ceiling.abs_diff(knee) <= 3, "{ceiling} for a knee of {knee}: {}", message(&with_knee));
 }
+
+#[test]
+fn a_ceiling_falls_at_once_and_rises_only_when_the_higher_one_lasts() {
+    let (mut world, last) = learnt("");
+    let known = last.scalability.unwrap();
+    let recalled = |ceiling| RecalledScalability {
+        revision: known.revision,
+        since: known.since,
+        ceiling: Some(ceiling),
+    };
+    world.memory = Memory::default();
+    world.memory.recall_scalability(recalled(20));
+    world.read = 0;
+    let first = world.tick();
+    assert_eq!(ceiling(&first), Some(20));
+    assert!(message(&first).contains("20 stay in force"), "{}", message(&first));
+    assert_eq!(ceiling(&world.run(3000)), Some(20));
+    assert!(ceiling(&world.run(900)) >= Some(27));
+    world.memory = Memory::default();
+    world.memory.recall_scalability(recalled(55));
+    world.read = 0;
+    assert!(ceiling(&world.tick()) <= Some(36));
+}

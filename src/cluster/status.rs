@@ -38,8 +38,8 @@ pub struct Report<'a> {
     pub current: Option<u32>,
     /// The changes made so far, newest first.
     pub changes: &'a VecDeque<ChangeStatus>,
-    /// The conditions as last written.
-    pub before: &'a [meta::Condition],
+    /// The status as last written.
+    pub before: Option<&'a ScalingPolicyStatus>,
 }
 
 impl Report<'_> {
@@ -47,9 +47,10 @@ impl Report<'_> {
     pub fn status(&self) -> ScalingPolicyStatus {
         let decision = self.decision;
         let now = timestamp(decision.time);
-        ScalingPolicyStatus {
+        let shown = self.before.map_or(&[][..], |before| &before.conditions);
+        let mut status = ScalingPolicyStatus {
             observed_generation: Some(self.generation),
-            conditions: merged(self.conditions, self.before, self.generation, now),
+            conditions: merged(self.conditions, shown, self.generation, now),
             current_replicas: self.current,
             desired_replicas: decision.desired,
             effective_max_replicas: Some(decision.effective_max),
@@ -89,7 +90,22 @@ impl Report<'_> {
                 .take(REVERSALS)
                 .map(|turn| meta::Time(timestamp(*turn)))
                 .collect(),
+        };
+        if decision.from.is_none() {
+            keep_what_was_learnt(&mut status, self.before);
         }
+        status
+    }
+}
+
+/// What was learnt of the workload is of use once it can be seen again, or the policy is mended.
+fn keep_what_was_learnt(status: &mut ScalingPolicyStatus, before: Option<&ScalingPolicyStatus>) {
+    let Some(before) = before else { return };
+    status.drain = before.drain;
+    status.reversals.clone_from(&before.reversals);
+    status.scalability.clone_from(&before.scalability);
+    if status.guards.is_empty() {
+        status.guards.clone_from(&before.guards);
     }
 }
 
@@ -103,17 +119,15 @@ pub fn invalid_status(
 ) -> ScalingPolicyStatus {
     let now = timestamp(now);
     let shown = before.map_or(&[][..], |before| &before.conditions);
-    ScalingPolicyStatus {
+    let mut status = ScalingPolicyStatus {
         observed_generation: Some(generation),
         conditions: merged(conditions, shown, generation, now),
         as_of: Some(meta::Time(now)),
         last_changes: changes.iter().take(CHANGES).cloned().collect(),
-        // What was learnt of the workload is of use once the policy is mended.
-        drain: before.and_then(|before| before.drain),
-        reversals: before.map(|before| before.reversals.clone()).unwrap_or_default(),
-        scalability: before.and_then(|before| before.scalability.clone()),
         ..ScalingPolicyStatus::default()
-    }
+    };
+    keep_what_was_learnt(&mut status, before);
+    status
 }
 
 /// Conditions sorted by type. The transition time moves only when the status flips.
@@ -330,6 +344,30 @@ mod tests {
             assert_eq!(next[0].last_transition_time.0, at(if moves { 200 } else { 100 }), "{status:?}");
             assert_eq!((next[0].observed_generation, next[0].message.as_str()), (Some(2), "other words"));
         }
+    }
+
+    #[test]
+    fn what_was_learnt_outlives_a_policy_that_cannot_be_read() {
+        let learnt = ScalingPolicyStatus {
+            drain: Some(DrainStatus { p50_seconds: 1, p90_seconds: 2, longest_seconds: 3, samples: 9 }),
+            reversals: vec![meta::Time(at(50))],
+            scalability: Some(ScalabilityStatus {
+                revision: "a1".to_owned(),
+                since: meta::Time(at(10)),
+                windows: 40,
+                alpha: None,
+                beta: None,
+                peak_replicas: None,
+                peak_at_most: None,
+                ceiling: Some(12),
+            }),
+            ..ScalingPolicyStatus::default()
+        };
+        let now = Time::from_seconds(100);
+        let status = invalid_status(&[], Some(&learnt), 2, &VecDeque::new(), now);
+        assert_eq!((status.drain, &status.reversals), (learnt.drain, &learnt.reversals));
+        let earned = earned_scalability(&status.scalability.unwrap()).unwrap();
+        assert_eq!((earned.revision, earned.ceiling), (0xa1, Some(12)));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl PolicyTask {
             generation: record.generation,
             current,
             changes: &self.state.changes,
-            before: self.state.written.conditions(),
+            before: self.state.written.last(),
         }
         .status();
         let rescaled = matches!(acted, Acted::Rescaled { .. });
