@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::identity::moment;
-use crate::api::{CeilingStatus, Quantity, ScalingPolicyStatus};
+use crate::api::{CeilingStatus, GuardStatus, Quantity, ScalingPolicyStatus};
 use crate::number::from_count;
 use crate::time::{Span, Time};
 
@@ -86,6 +86,8 @@ struct Standing {
     /// What keeps a count that demand would lower; of all holds, those that last and that no noise brings about.
     held_by: Option<String>,
     conditions: Vec<(String, String, Option<String>)>,
+    /// Each guard that is not inactive, with the moment at which it became active, which a restart must not forget.
+    guards: Vec<(String, bool, Option<Time>)>,
 }
 
 impl Written {
@@ -156,8 +158,13 @@ impl Written {
         if since >= DRIFT_INTERVAL && drifted(last, next) {
             return Some(Occasion::Drift);
         }
-        let memory =
-            |status: &ScalingPolicyStatus| (status.last_changes.clone(), status.start_up, status.drain);
+        let earned = |status: &ScalingPolicyStatus| {
+            let known = status.scalability.as_ref()?;
+            Some((known.revision.clone(), known.since.clone(), known.ceiling))
+        };
+        let memory = |status: &ScalingPolicyStatus| {
+            (status.last_changes.clone(), status.start_up, status.drain, earned(status))
+        };
         (since >= CHECKPOINT_INTERVAL && memory(last) != memory(next)).then_some(Occasion::Checkpoint)
     }
 }
@@ -179,8 +186,24 @@ impl Standing {
         let reason = status.decision.as_ref().map(|decision| decision.reason.as_str());
         let held_by = reason.filter(|reason| LASTING_HOLDS.contains(reason)).map(str::to_owned);
         let unmet = status.unmet_replicas.is_some_and(|unmet| unmet > 0);
-        Self { limited_by: status.limited_by.clone(), unmet, held_by, conditions: conditions.collect() }
+        let acting = status.guards.iter().filter(|guard| guard.since.is_some());
+        let guards = acting.map(|guard| {
+            let since = guard.since.as_ref().map(|since| seconds(moment(since.0)));
+            (guard.name.clone(), guard.state == "Expired", since)
+        });
+        Self {
+            limited_by: status.limited_by.clone(),
+            unmet,
+            held_by,
+            conditions: conditions.collect(),
+            guards: guards.collect(),
+        }
     }
+}
+
+/// A moment as a status that was read back tells it.
+fn seconds(time: Time) -> Time {
+    Time::from_seconds(time.millis().div_euclid(1000))
 }
 
 fn written(status: &ScalingPolicyStatus) -> Option<Time> {
@@ -216,6 +239,22 @@ fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
         || reasons_differ(last, next)
         || metrics_left(last, next)
         || ceilings_left(&last.ceilings, &next.ceilings)
+        || guards_left(&last.guards, &next.guards)
+        || last.advice.len() != next.advice.len()
+}
+
+fn guards_left(last: &[GuardStatus], next: &[GuardStatus]) -> bool {
+    last.len() != next.len()
+        || last.iter().zip(next).any(|(last, next)| {
+            (&last.name, &last.action, &last.state, &last.signal)
+                != (&next.name, &next.action, &next.state, &next.signal)
+                || last.threshold != next.threshold
+                || left(
+                    number(last.value.as_ref()),
+                    number(next.value.as_ref()),
+                    number(Some(&last.threshold)).unwrap_or(0.0),
+                )
+        })
 }
 
 fn reasons_differ(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {

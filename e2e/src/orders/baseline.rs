@@ -5,8 +5,8 @@ use std::time::Duration;
 use kube::Client;
 use plimsoll::api::ScalingPolicy;
 use plimsoll::control::{
-    Compat, CountOrPercent, Memory, Observation, Overrides, Policy, Rollout, Target, UpdateStrategy,
-    Workload, decide,
+    Compat, CountOrPercent, Memory, Observation, Overrides, Policy, Rollout, ScalabilityView, Target,
+    UpdateStrategy, Workload, decide,
 };
 use plimsoll::operator::Clock;
 use plimsoll::signal::{Age, Answer, Reading};
@@ -102,7 +102,9 @@ impl Autoscaler {
             }),
             overrides: Overrides::default(),
             rivals: Vec::new(),
+            guards: Vec::new(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
         };
         let memory = std::mem::take(&mut self.memory);
         let (decision, memory) = decide(&self.policy, &observation, memory, self.clock.now());

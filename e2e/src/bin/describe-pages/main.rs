@@ -1,5 +1,7 @@
 //! Writes `docs/describe`: what `kubectl describe` prints of a policy, from a run on real servers.
 
+mod scalability;
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The policy that all pages are about.
-const EXAMPLE: &str = include_str!("../../../examples/checkout.yaml");
+const EXAMPLE: &str = include_str!("../../../../examples/checkout.yaml");
 
 /// How often requests are counted.
 const TICK: Duration = Duration::from_millis(200);
@@ -47,11 +49,12 @@ async fn main() -> Result<(), Failure> {
         Ok(kubectl) => kubectl,
         Err(missing) => return skipped(&missing),
     };
-    let bed = match Bed::start(Floor::Real, &[]).await {
+    let bed = match Bed::start_with_past(Floor::Real, &[], scalability::past()).await {
         Ok(bed) => bed,
         Err(BedError::Start(StartError::Missing(missing))) => return skipped(&missing),
         Err(error) => return Err(error.into()),
     };
+    let grown = scalability::grown(&bed).await?;
     let _operator = operator_of_the_cluster(&bed).await?;
     let mut pages = JoinSet::new();
     pages.spawn(healthy(Arc::clone(&bed)));
@@ -59,8 +62,13 @@ async fn main() -> Result<(), Failure> {
     pages.spawn(metric_gone(Arc::clone(&bed)));
     pages.spawn(rollout_under_way(Arc::clone(&bed)));
     pages.spawn(sharing(Arc::clone(&bed)));
+    let grown = scalability::pages(grown);
+    let mut ready = Vec::new();
     while let Some(page) = pages.join_next().await {
-        let Page { name, stage, budget, _loads } = page??;
+        ready.push(page??);
+    }
+    ready.extend(grown.await?);
+    for Page { name, stage, budget, _loads } in ready {
         let text = describe(&kubectl, &stage, budget).await?;
         let path = directory.join(name).with_extension("txt");
         write(&path, &text)?;
