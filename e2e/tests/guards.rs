@@ -52,21 +52,17 @@ fn events(bed: &SimulatedBed, reason: &str) -> usize {
     events.iter().filter(|event| event["reason"] == reason).count()
 }
 
-fn election(identity: &str) -> Option<Election> {
-    Some(Election {
-        namespace: NAMESPACE.to_owned(),
-        name: "plimsoll".to_owned(),
-        identity: identity.to_owned(),
-    })
+fn election(identity: &str) -> Election {
+    Election { namespace: NAMESPACE.to_owned(), name: "plimsoll".to_owned(), identity: identity.to_owned() }
 }
 
 #[tokio::test(start_paused = true)]
 async fn growth_is_held_and_named_over_a_failover_and_a_restart_and_then_let_through_step_by_step() {
     let bed = shop();
     let stop = CancellationToken::new();
-    let first = bed.operator(election("first"), &stop);
+    let first = bed.operator(Some(election("first")), &stop);
     seconds(60).await;
-    let second = bed.operator(election("second"), &stop);
+    let second = bed.operator(Some(election("second")), &stop);
     seconds(60).await;
     assert_eq!(condition(&bed, "Guarded")["status"], "False", "{}", status(&bed));
 

@@ -99,9 +99,7 @@ fn weigh(
     let spec = workload.spec_replicas;
     memory.begin(policy, spec, now);
     memory.learn(workload, now);
-    if let Some(scalability) = &policy.scalability {
-        memory.scalability.learn(scalability, &observation.scalability, workload, now);
-    }
+    memory.learn_scalability(policy, &observation.scalability, workload, now);
     let yardstick = yardstick(policy, workload, memory);
     let mut counts = match policy.compat {
         Compat::None => count(&workload.pods, spec, yardstick, now),
@@ -125,11 +123,7 @@ fn weigh(
         base,
         scale_down_window,
         keep: kept(policy),
-        lead_time: memory
-            .known_start_up()
-            .and_then(|known| known.quantile(90))
-            .unwrap_or(policy.warm_up.declared)
-            + yardstick.warm_up,
+        lead_time: lead_time(policy, memory, yardstick),
         guarded_by: guards.first(),
         now,
     };
@@ -194,7 +188,7 @@ fn weigh(
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
-        scalability: policy.scalability.as_ref().and_then(|policy| memory.scalability.condition(policy)),
+        scalability: memory.scalability_condition(policy),
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
@@ -223,7 +217,7 @@ fn weigh(
         guards: &guarded,
         footprint: &footprint,
         shares: &observation.shares,
-        peak: policy.scalability.as_ref().and_then(|scalability| memory.scalability.peak(scalability)),
+        peak: memory.scalability_peak(policy),
         moved: memory.bottleneck.moved,
     };
     let advice = case.sentences();
@@ -231,8 +225,7 @@ fn weigh(
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
-    let scalability =
-        policy.scalability.as_ref().and_then(|scalability| memory.scalability.report(scalability));
+    let scalability = memory.scalability_report(policy);
     Decision { footprint: Some(footprint), guards: guarded, advice, deficit, scalability, ..decision }
 }
 
@@ -295,6 +288,12 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
         None => workload.progress_deadline,
     };
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
+}
+
+/// From asking for a pod until it is warm.
+fn lead_time(policy: &Policy, memory: &Memory, yardstick: Yardstick) -> Span {
+    let measured = memory.known_start_up().and_then(|known| known.quantile(90));
+    measured.unwrap_or(policy.warm_up.declared) + yardstick.warm_up
 }
 
 /// Pods that were asked for and never appear (a quota, a webhook) stop counting as ordered when a pod would be given up:

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::decision::{CeilingReport, Condition, ConditionStatus, ConditionType, Limit, ScalabilityReport};
+use super::memory::Memory;
 use super::observation::{Rollout, ScalabilitySample, ScalabilityView, Workload};
-use super::policy::{FitRules, Scalability, ScalabilityLaw};
+use super::policy::{FitRules, Policy, Scalability, ScalabilityLaw};
 use super::reason::Reason;
 use crate::ceiling::scalability;
 use crate::ceiling::usl::{Assessment, Estimator, Fit, FittedCeiling, Load, NotReady, Settings, Window};
@@ -44,6 +45,36 @@ pub(super) struct ScalabilityMemory {
     fault: Option<String>,
     assessed: Option<(Time, Assessment)>,
     held: Option<HeldCeiling>,
+}
+
+impl Memory {
+    /// Takes in what was read of the workload's throughput.
+    pub(super) fn learn_scalability(
+        &mut self,
+        policy: &Policy,
+        view: &ScalabilityView,
+        workload: &Workload,
+        now: Time,
+    ) {
+        if let Some(scalability) = &policy.scalability {
+            self.scalability.learn(scalability, view, workload, now);
+        }
+    }
+
+    /// Whether a fitted ceiling has been earned.
+    pub(super) fn scalability_condition(&self, policy: &Policy) -> Option<Condition> {
+        self.scalability.condition(policy.scalability.as_ref()?)
+    }
+
+    /// What a fit knows.
+    pub(super) fn scalability_report(&self, policy: &Policy) -> Option<ScalabilityReport> {
+        self.scalability.report(policy.scalability.as_ref()?)
+    }
+
+    /// The count at which throughput peaks, declared or fitted.
+    pub(super) fn scalability_peak(&self, policy: &Policy) -> Option<f64> {
+        self.scalability.peak(policy.scalability.as_ref()?)
+    }
 }
 
 /// What a status tells of a scalability law.

@@ -6,7 +6,8 @@ use super::sensor::{Means, Sensor, SensorSettings};
 use super::signals::{Simulable, Source};
 use crate::api::{Role, TargetKind};
 use crate::control::{
-    BudgetShare, Compat, ConnectionSource, Decision, Memory, Observation, Policy, Signal, Target, decide,
+    BudgetShare, Compat, ConnectionSource, Decision, Memory, Observation, Policy, ScalabilityView, Signal,
+    Target, decide,
 };
 use crate::number::from_count;
 use crate::signal::{Age, Answer, Reading};
@@ -114,7 +115,9 @@ impl PolicyScaler {
             readings,
             target: Target::Seen(plant.workload()),
             overrides: crate::control::Overrides::default(),
+            guards: Vec::new(),
             shares: shares.to_vec(),
+            scalability: ScalabilityView::default(),
             rivals: Vec::new(),
         };
         decide(&self.policy, &observation, memory, now)

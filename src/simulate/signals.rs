@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::sensor::{Means, SensorSettings};
 use crate::api::{Role, TargetKind};
-use crate::control::{Policy, Signal};
+use crate::control::{Policy, Scalability, ScalabilityLaw, Signal};
 
 /// A quantity of the simulated service, times a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -135,6 +135,21 @@ pub fn map(
         ));
         mapped.policy.signals.push(signal.clone());
         mapped.sources.push(source);
+    }
+    for guard in mapped.policy.guards.drain(..) {
+        mapped.notes.push(format!(
+            "guard {} is left out: what stands behind the service is not simulated",
+            guard.signal.name
+        ));
+    }
+    let fitted = |scalability: &Scalability| matches!(scalability.law, ScalabilityLaw::Fitted(_));
+    if mapped.policy.scalability.as_ref().is_some_and(fitted) {
+        mapped.policy.scalability = None;
+        mapped.notes.push(
+            "the fitted scalability ceiling is left out: nothing has been learnt of this service; write alpha and beta to \
+             simulate one"
+                .to_owned(),
+        );
     }
     if mapped.policy.signals.iter().all(|signal| signal.role != Role::Leading) {
         return Err(format!(

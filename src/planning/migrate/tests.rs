@@ -31,11 +31,11 @@ spec:
 
 #[test]
 fn an_hpa_becomes_a_policy_with_the_same_bounds_metrics_and_behavior() {
+    use TargetKind::{AverageValue, Utilization, Value};
     let (policy, migrated) = one(HPA);
     let spec = &policy.spec;
     assert_eq!((spec.min_replicas, spec.max_replicas, spec.mode), (3, 30, Mode::DryRun));
     let kinds: Vec<_> = spec.metrics.iter().map(|metric| metric.target.kind).collect();
-    use TargetKind::{AverageValue, Utilization, Value};
     assert_eq!(kinds, [Utilization, AverageValue, AverageValue, Value, AverageValue]);
     assert!(spec.metrics.iter().all(|metric| metric.role == Role::Leading));
     let cpu = &spec.metrics[0].prometheus.query;
