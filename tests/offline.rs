@@ -83,9 +83,8 @@ fn a_simulation_is_told_as_a_table_and_as_json() {
 
 #[test]
 fn tuning_shows_the_trade_off_and_what_to_write() {
-    let base =
-        ["simulate", POLICY, "--load", "sine:low=200,high=1800,period=2h,length=2h,noise=2%", "--tune"];
-    let text = prints(&[&base[..], &["--tolerate", "0.5"]].concat());
+    let base = ["simulate", POLICY, "--load", "spike:base=800,peak=1800,at=20m,for=10m,length=1h", "--tune"];
+    let text = prints(&[&base[..], &["--tolerate", "5"]].concat());
     assert!(text.contains("the cheapest is:") && text.contains(" ←"), "{text}");
     let rows: Vec<Vec<f64>> = text
         .lines()
@@ -154,7 +153,7 @@ fn help_tells_what_each_command_takes() {
         ("plan", &["--peak", "--survive-zones", "Example"]),
         ("lint", &["SARIF", "--fail-on", "exit code is 1"]),
         ("fit", &["replicas,throughput", "--svg"]),
-        ("migrate", &["ScaledObject", "DryRun"]),
+        ("migrate", &["KEDA", "DryRun"]),
     ] {
         let help = prints(&[command, "--help"]);
         for word in words {
