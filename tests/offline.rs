@@ -82,6 +82,27 @@ fn a_simulation_is_told_as_a_table_and_as_json() {
 }
 
 #[test]
+fn tuning_shows_the_trade_off_and_what_to_write() {
+    let base = ["simulate", POLICY, "--load", "spike:base=800,peak=1800,at=20m,for=10m,length=1h", "--tune"];
+    let text = prints(&[&base[..], &["--tolerate", "5"]].concat());
+    assert!(text.contains("the cheapest is:") && text.contains(" ←"), "{text}");
+    let rows: Vec<Vec<f64>> = text
+        .lines()
+        .filter(|line| {
+            line.contains(" % ") && line.trim_start().starts_with(|first: char| first.is_ascii_digit())
+        })
+        .map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            // aim, %, target, window, s, hours, missed …
+            vec![words[5].parse().unwrap(), words[6].parse().unwrap()]
+        })
+        .collect();
+    assert!(rows.len() >= 2, "{text}");
+    assert!(rows.windows(2).all(|pair| pair[0][0] <= pair[1][0] && pair[0][1] > pair[1][1]), "{text}");
+    refuses(&[&base[..], &["--json"]].concat(), "cannot be used with");
+}
+
+#[test]
 fn what_cannot_be_simulated_is_refused_with_what_to_write() {
     for (arguments, words) in [
         (&["nowhere.yaml", "--load", SPIKE][..], "there is no file nowhere.yaml"),
@@ -132,7 +153,7 @@ fn help_tells_what_each_command_takes() {
         ("plan", &["--peak", "--survive-zones", "Example"]),
         ("lint", &["SARIF", "--fail-on", "exit code is 1"]),
         ("fit", &["replicas,throughput", "--svg"]),
-        ("migrate", &["ScaledObject", "DryRun"]),
+        ("migrate", &["KEDA", "DryRun"]),
     ] {
         let help = prints(&[command, "--help"]);
         for word in words {

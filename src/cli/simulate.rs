@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::simulate::{
     Database, Days, Figures, GRAMMAR, Load, Overload, PlantSettings, PolicyScaler, Run, Scaler,
     SensorSettings, ServiceSettings, Settings, Simulable, Source, TRACES, Trace, cost_over_oracle, generate,
-    map, parse_span, shares, simulate,
+    map, parse_span, shares, simulate, trade_off,
 };
 use crate::time::Span;
 
@@ -106,6 +106,13 @@ pub(super) struct Simulate {
     /// Repeats the noise and the start-up times
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// Try targets and scale-in windows on this load: the settings that no other beats in cost and in requests missed, and
+    /// the cheapest that misses at most --tolerate. A load of two days or more is tuned on even days and judged on odd ones
+    #[arg(long, conflicts_with_all = ["compare", "report", "svg", "json", "days"])]
+    tune: bool,
+    /// With --tune: requests that may be lost or late, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.1, requires = "tune")]
+    tolerate: f64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -203,6 +210,7 @@ struct RunOutput<'a> {
 struct Prepared {
     load: Load,
     settings: Settings,
+    simulable: Simulable,
     scalers: Vec<(String, Scaler)>,
     assumptions: Vec<String>,
 }
@@ -210,6 +218,9 @@ struct Prepared {
 impl Simulate {
     pub(super) fn execute(self) -> Result<(), String> {
         let prepared = self.prepare()?;
+        if self.tune {
+            return print(&self.tuned(&prepared));
+        }
         let begun = Instant::now();
         let runs = run_all(&prepared);
         let took = begun.elapsed().as_secs_f64();
@@ -287,7 +298,7 @@ impl Simulate {
             let taken = scalers.iter().any(|(taken, _)| *taken == name);
             scalers.push((if taken { format!("{name} ({with})") } else { name }, scaler));
         }
-        Ok(Prepared { load, settings, scalers, assumptions })
+        Ok(Prepared { load, settings, simulable, scalers, assumptions })
     }
 
     /// What one replica carries.
@@ -472,6 +483,59 @@ impl Simulate {
             1000.0 * took / days.max(f64::MIN_POSITIVE) / counted.max(1.0)
         );
         text
+    }
+
+    /// The trade-off of cost and requests missed, and what to write.
+    fn tuned(&self, prepared: &Prepared) -> String {
+        let candidates = trade_off(&prepared.settings, &prepared.load, &prepared.simulable);
+        let best = candidates.iter().find(|candidate| candidate.missed() <= self.tolerate);
+        let header = [
+            "aim at",
+            "target",
+            "scale-in window",
+            "replica-hours",
+            "missed %",
+            "changes",
+            "on other days: hours",
+            "missed %",
+        ];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        for candidate in &candidates {
+            let judged = |value: &dyn Fn(&Figures) -> f64| {
+                candidate.judged.as_ref().map_or_else(|| "–".to_owned(), |figures| figure(value(figures)))
+            };
+            let mark = if best.is_some_and(|best| best == candidate) { " ←" } else { "" };
+            rows.push(vec![
+                format!("{} %", candidate.utilization),
+                figure(candidate.target),
+                candidate.window.to_string(),
+                figure(candidate.chosen.replica_hours),
+                figure(candidate.missed()),
+                candidate.chosen.scale_actions.to_string(),
+                judged(&|figures| figures.replica_hours),
+                format!("{}{mark}", judged(&|figures| figures.unserved_percent + figures.late_percent)),
+            ]);
+        }
+        let verdict = best.map_or_else(
+            || {
+                format!(
+                    "No target tried misses at most {} %: what bursts faster than pods start takes headroom, a higher minReplicas, or pods that start sooner.\n",
+                    figure(self.tolerate)
+                )
+            },
+            |best| {
+                let leading = prepared.simulable.policy.signals.iter().find(|signal| signal.role == crate::api::Role::Leading);
+                format!(
+                    "Of those that miss at most {} % the cheapest is:\n  metrics: [{{name: {}, target: {}}}]\n  behavior: {{scaleDown: {{stabilizationWindowSeconds: {}}}}}\n",
+                    figure(self.tolerate),
+                    leading.map_or("", |signal| signal.name.as_str()),
+                    figure(best.target),
+                    best.window.rounded_seconds()
+                )
+            },
+        );
+        let assumptions = prepared.assumptions.join("\n  ");
+        format!("Load {}\n  {assumptions}\n\n{}\n{verdict}", self.load, table(&rows))
     }
 
     fn to_report<'a>(&self, prepared: &Prepared, runs: &'a [Run]) -> Report<'a> {

@@ -220,7 +220,7 @@ mod tests {
         assert!((numbers.alpha - 0.027_728_5).abs() < 1e-5 && (numbers.beta - 0.000_104_4).abs() < 1e-6);
         assert!((numbers.peak_size.unwrap() - 96.52).abs() < 0.05);
         let text = report.text();
-        for words in ["N* ", "96.52", "0.02773", "The peak is identified", "scalability: {alpha: \"0.0277"] {
+        for words in ["N* ", "96.52", "0.027728", "The peak is identified", "scalability: {alpha: \"0.0277"] {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(report.svg().starts_with("<svg") && report.svg().matches("<circle").count() == 7);

@@ -15,6 +15,7 @@ mod service;
 mod shapes;
 mod signals;
 mod traces;
+mod tune;
 
 pub use chance::Chance;
 pub use course::{Course, Tick};
@@ -30,3 +31,4 @@ pub use service::{Overload, Served, Service, ServiceSettings};
 pub use shapes::{GRAMMAR, generate, parse_span};
 pub use signals::{Quantity, Simulable, Source, map};
 pub use traces::{TRACES, Trace};
+pub use tune::{Candidate, trade_off};

@@ -65,6 +65,7 @@ impl PolicyScaler {
             headroom_replicas: 0,
             connections: Vec::new(),
             scalability: None,
+            guards: Vec::new(),
             fallback: None,
             ..simulable.policy.clone()
         };

@@ -8,7 +8,11 @@ use super::{Draft, DraftTarget, pods_of, resource_query};
 
 pub(super) fn draft(text: &str) -> Result<Draft, String> {
     let object: HorizontalPodAutoscaler = serde_saphyr::from_str(text)
-        .map_err(|error| format!("the HorizontalPodAutoscaler cannot be read as autoscaling/v2: {error}"))?;
+        .map_err(|error| {
+            let fault = error.to_string();
+            let fault = fault.lines().next().unwrap_or_default().to_owned();
+            format!("the HorizontalPodAutoscaler cannot be read as autoscaling/v2, which kubectl get hpa.v2.autoscaling -o yaml prints: {fault}")
+        })?;
     let name = object.metadata.name.unwrap_or_else(|| "policy".to_owned());
     let from = format!("HorizontalPodAutoscaler {name}");
     let spec = object.spec;

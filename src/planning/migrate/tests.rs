@@ -128,7 +128,8 @@ fn what_cannot_become_a_policy_is_refused_with_why() {
         assert!(fault.contains(words), "{fault}");
     }
     let old = "apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec: {maxReplicas: 4, scaleTargetRef: {kind: Deployment, name: a}, targetCPUUtilizationPercentage: 50}\n";
-    let (_, migrated) = one(old);
+    assert!(migrate(&[old.to_owned()]).unwrap_err().contains("kubectl get hpa.v2.autoscaling"));
+    let (_, migrated) = one(&old.replace("/v1", "/v2").replace(", targetCPUUtilizationPercentage: 50", ""));
     assert!(
         migrated.remarks.iter().any(|remark| remark.contains("its default is CPU at 80 %")),
         "{:?}",
