@@ -9,10 +9,10 @@ FIRST ?= 0
 RUNS ?= 5
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds bench e2e node-e2e fuzz soak mutants orders-db docs image setup
+.PHONY: help demo test check lint chart-lint crds bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup
 
 help: ## Lists the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs what is missing (prometheus, etcd, PostgreSQL and its exporter, Helm's library), or says how to
 	@scripts/setup.sh
@@ -57,6 +57,9 @@ bench: setup ## What a decision and the whole operator cost, in time and memory 
 	cargo run --quiet --package e2e --bin operator-cost -- --policies 10000
 	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000 --floor real
 
+bench-control: ## How good the control is, on real load curves beside HPA and an oracle; writes docs/benchmarks.md
+	cargo bench --bench control
+
 e2e: setup ## The scenarios on the double and on real servers, with what they print
 	cargo test --package e2e --tests -- --nocapture --test-threads=1
 
@@ -75,6 +78,10 @@ mutants: ## Breaks each rule of the protocol in turn; some seed must notice
 orders-db: setup ## Three services on a real PostgreSQL, with an HPA's rules and with Plimsoll: RUNS=5, five minutes each
 	cargo build --package e2e --bins
 	cargo run --quiet --package e2e --bin orders-db -- --runs $(RUNS)
+
+hot-row: setup ## One hot row in a real PostgreSQL, with an HPA's rules and with Plimsoll; a quarter of an hour
+	cargo build --package e2e --bins
+	cargo run --quiet --package e2e --bin hot-row
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages

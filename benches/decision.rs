@@ -7,8 +7,8 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion};
 use plimsoll::api::ScalingPolicySpec;
 use plimsoll::control::{
-    CountOrPercent, Decision, Memory, Observation, Overrides, Pod, PodId, Policy, Rollout, Target,
-    UpdateStrategy, Workload, decide,
+    CountOrPercent, Decision, Memory, Observation, Overrides, Pod, PodId, Policy, Rollout, ScalabilityView,
+    Target, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading};
 use plimsoll::time::{Span, Time};
@@ -87,7 +87,9 @@ impl World {
                 progress_deadline: Span::from_seconds(600),
             }),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: Vec::new(),
         }
     }

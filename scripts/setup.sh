@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make demo` and `make test` use beside Rust: the programs given as arguments, or prometheus, etcd, PostgreSQL
-# with its exporter, and cargo-nextest. What cannot be installed is named in one sentence with the command that does it. Never fails, says nothing when
+# with its exporter, HAProxy, and cargo-nextest. What cannot be installed is named in one sentence with the command that does it. Never fails, says nothing when
 # everything is there, starts no service. SETUP=0 skips it.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 0
@@ -60,6 +60,7 @@ package_of() {
     apt-get-etcd) if apt-cache show etcd-server >/dev/null 2>&1; then echo etcd-server; else echo etcd; fi ;;
     dnf-etcd | brew-etcd) echo etcd ;;
     dnf-prometheus) echo golang-github-prometheus ;;
+    apt-get-haproxy | dnf-haproxy | brew-haproxy) echo haproxy ;;
     brew-cargo-nextest) echo cargo-nextest ;;
   esac
 }
@@ -134,6 +135,7 @@ without() {
     prometheus) echo "the demo uses the test bed's own query endpoint, and tests that need Prometheus are skipped" ;;
     etcd) echo "scenarios on a real API server are skipped" ;;
     postgres | prometheus-postgres-exporter) echo "orders-db, the scenario on a real database, is skipped" ;;
+    haproxy) echo "the example that sheds load at a gateway is not tried" ;;
     cargo-nextest) echo "tests run with cargo test" ;;
   esac
 }
@@ -147,7 +149,7 @@ is_there() {
 }
 
 missing=()
-[ $# -gt 0 ] || set -- prometheus etcd postgres prometheus-postgres-exporter cargo-nextest
+[ $# -gt 0 ] || set -- prometheus etcd postgres prometheus-postgres-exporter haproxy cargo-nextest
 for program in "$@"; do
   is_there "$program" || missing+=("$program")
 done

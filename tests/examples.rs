@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-use plimsoll::api::{ConnectionBudget, ScalingPolicy};
+use plimsoll::api::{ConnectionBudget, ScalingPolicy, ScalingPolicySpec};
 use plimsoll::control::Policy;
 use plimsoll::prometheus::{Config, Servers};
 
@@ -19,15 +19,58 @@ fn every_example_policy_is_valid_and_its_queries_are_promql() {
         let policy: ScalingPolicy =
             serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Policy::compile(&policy.spec).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+        let check = |server: &str, query: &str| {
+            servers
+                .check(server, namespace, query)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        };
         for metric in &policy.spec.metrics {
+            check(&metric.prometheus.server, &metric.prometheus.query);
+        }
+        let scalability = policy.spec.ceilings.as_ref().and_then(|ceilings| ceilings.scalability.as_ref());
+        if let Some(fit) = scalability.and_then(|scalability| scalability.fit.as_ref()) {
+            let saturation = fit.saturation.as_ref().map(|saturation| &saturation.query);
+            let objective = fit.objective.as_ref().map(|objective| &objective.query);
+            let always = [&fit.throughput_query, &fit.ready_replicas_query];
+            for query in always.into_iter().chain(&fit.utilization_query).chain(saturation).chain(objective) {
+                check(&fit.server, query);
+            }
+        }
+        for guard in &policy.spec.guards {
             let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
             servers
-                .check(&metric.prometheus.server, namespace, &metric.prometheus.query)
+                .check(&guard.prometheus.server, namespace, &guard.prometheus.query)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
         policies += 1;
     }
     assert!(policies > 0);
+}
+
+/// Each query and guard that the page about guards shows in a block of YAML.
+#[test]
+fn every_guard_that_the_documentation_shows_is_valid_and_its_query_is_promql() {
+    let servers = Servers::new(Config::single("http://127.0.0.1:9090")).unwrap();
+    let page = std::fs::read_to_string("docs/guards.md").unwrap();
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut guards = 0;
+    for block in blocks {
+        let spec = format!(
+            "scaleTargetRef: {{name: checkout}}\nmaxReplicas: 10\nmetrics: [{{name: rps, prometheus: {{query: up}}, target: {{type: \
+             Value, value: 1}}}}]\n{block}"
+        );
+        let spec: ScalingPolicySpec =
+            serde_saphyr::from_str(&spec).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        Policy::compile(&spec).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        for guard in &spec.guards {
+            servers
+                .check(&guard.prometheus.server, "default", &guard.prometheus.query)
+                .unwrap_or_else(|error| panic!("{}: {error}", guard.name));
+            guards += 1;
+        }
+    }
+    assert!(guards >= 6, "{guards}");
 }
 
 #[test]

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use flate2::read::GzDecoder;
 use plimsoll::api::{Behavior, ScalingPolicySpec, ScalingRules};
 use plimsoll::control::{
-    Compat, ConditionType, CountOrPercent, Decision, Memory, Observation, Overrides, Policy, Rollout, Target,
-    UpdateStrategy, Workload, decide,
+    Compat, ConditionType, CountOrPercent, Decision, Memory, Observation, Overrides, Policy, Rollout,
+    ScalabilityView, Target, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading};
 use plimsoll::time::{Span, Time};
@@ -143,7 +143,9 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
             progress_deadline: Span::from_seconds(600),
         }),
         overrides: Overrides::default(),
+        guards: Vec::new(),
         shares: Vec::new(),
+        scalability: ScalabilityView::default(),
         rivals: Vec::new(),
     }
 }

@@ -15,10 +15,10 @@
 mod common;
 
 use common::{policy, workload};
-use plimsoll::api::{Enforcement, Role};
+use plimsoll::api::{Enforcement, GuardAction, Role};
 use plimsoll::control::{
-    CountOrPercent, Decision, Departed, Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason,
-    Rollout, Target, UpdateStrategy, Workload, decide,
+    CountOrPercent, Decision, Departed, GuardReport, GuardState, Memory, Observation, Override, Overrides,
+    Pod, PodId, Policy, Reason, Rollout, ScalabilityView, Target, UpdateStrategy, Workload, decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -40,6 +40,7 @@ struct World {
     /// Somebody else's write before it, if any.
     set_to: Option<u32>,
     answers: Vec<Reading>,
+    guards: Vec<Reading>,
     /// Ready pods out of ten.
     ready: u32,
     cold: u32,
@@ -103,7 +104,7 @@ fn reading() -> impl Strategy<Value = Reading> {
 
 fn world() -> impl Strategy<Value = World> {
     (
-        (1_u32..60, prop::option::weighted(0.05, 0_u32..60), prop::collection::vec(reading(), 3)),
+        (1_u32..60, prop::option::weighted(0.05, 0_u32..60), prop::collection::vec(reading(), 5)),
         (prop_oneof![6 => Just(10_u32), 2 => 0_u32..=10], 0_u32..4, prop_oneof![4 => Just(0_u32), 1 => 0_u32..6]),
         prop_oneof![6 => Just(Rollout::Settled), 1 => Just(Rollout::Progressing), 1 => Just(Rollout::Stalled)],
         prop_oneof![
@@ -116,9 +117,10 @@ fn world() -> impl Strategy<Value = World> {
         prop::option::weighted(0.03, 0_u32..60),
         prop::bool::weighted(0.03),
     )
-        .prop_map(|((seconds_later, set_to, answers), (ready, cold, terminating), rollout, update, emergency, freeze, rival)| World {
+        .prop_map(|((seconds_later, set_to, mut answers), (ready, cold, terminating), rollout, update, emergency, freeze, rival)| World {
             seconds_later,
             set_to,
+            guards: answers.split_off(3),
             answers,
             ready,
             cold,
@@ -165,8 +167,9 @@ fn yaml() -> impl Strategy<Value = String> {
         (0_u32..100, 0_u32..4),
         prop_oneof![8 => Just(""), 1 => Just("mode: DryRun\n"), 1 => Just("paused: [ScaleUp]\n"), 1 => Just("paused: [ScaleDown]\n")],
         prop::option::of(1_u32..8),
+        prop::collection::vec(guard(), 0..=2),
     )
-        .prop_map(move |((min, more), (up, down), connections, scalability, fallback, (percent, replicas), mode, slots)| {
+        .prop_map(move |((min, more), (up, down), connections, scalability, fallback, (percent, replicas), mode, slots, guards)| {
             let max = min + more;
             let ceilings = match (&connections, &scalability) {
                 (None, None) => String::new(),
@@ -177,11 +180,38 @@ fn yaml() -> impl Strategy<Value = String> {
                 format!("fallback: {{afterSeconds: {after}, behavior: {behavior}, replicas: {replicas}}}\n")
             });
             let slots = slots.map_or_else(String::new, |slots| format!("warmUp: {{maxConcurrent: {slots}}}\n"));
+            let guards: Vec<_> =
+                guards.iter().enumerate().map(|(at, guard)| format!("- {{name: guard-{at}, {guard}}}\n")).collect();
+            let guards = guards.concat();
+            let guards = if guards.is_empty() { guards } else { format!("guards:\n{guards}") };
             format!(
                 "minReplicas: {min}\nmaxReplicas: {max}\nbehavior: {{{up}, {down}}}\n{metrics}{ceilings}{fallback}headroom: \
-                 {{percent: {percent}, replicas: {replicas}}}\n{mode}{slots}"
+                 {{percent: {percent}, replicas: {replicas}}}\n{mode}{slots}{guards}"
             )
         })
+}
+
+fn guard() -> impl Strategy<Value = String> {
+    let action = prop_oneof![
+        Just("BlockScaleUp"),
+        Just("BlockScaleDown"),
+        Just("Freeze"),
+        Just("CapAtCurrent"),
+        Just("StepDown")
+    ];
+    let sides = prop_oneof![
+        Just("threshold: 2500, releaseThreshold: 1500"),
+        Just("threshold: 1500, releaseThreshold: 2500, comparison: LessThan"),
+        Just("threshold: 4000")
+    ];
+    let on_missing = prop_oneof![Just("Hold"), Just("Ignore"), Just("Activate")];
+    (action, sides, on_missing, 0_u32..300, 1_u32..1500).prop_map(|(action, sides, on_missing, hold, longer)| {
+        format!(
+            "prometheus: {{query: guarded}}, {sides}, action: {action}, onMissing: {on_missing}, holdSeconds: {hold}, \
+             maxDurationSeconds: {}",
+            hold + longer
+        )
+    })
 }
 
 fn history() -> impl Strategy<Value = History> {
@@ -217,7 +247,9 @@ impl World {
                 freeze: asked(self.freeze),
                 unreadable: None,
             },
+            guards: self.guards.clone(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {
@@ -297,10 +329,18 @@ proptest! {
             let Some(write) = decision.write.filter(|write| *write < workload.spec_replicas) else { return Ok(()) };
             let by_demand = !matches!(
                 decision.reason,
-                Reason::EmergencyMax | Reason::HardCeiling | Reason::Frozen | Reason::CeilingFell | Reason::Fallback
+                Reason::EmergencyMax
+                    | Reason::HardCeiling
+                    | Reason::Frozen
+                    | Reason::CeilingFell
+                    | Reason::Fallback
+                    | Reason::GuardStepDown
             );
             if !by_demand {
                 return Ok(());
+            }
+            for guard in &decision.guards {
+                prop_assert!(matches!(guard.state, GuardState::Inactive | GuardState::Expired), "{decision:#?}");
             }
             let counts = decision.counts.unwrap();
             prop_assert!(decision.signals.iter().all(|signal| signal.state == SignalState::Fresh), "{decision:#?}");
@@ -328,6 +368,68 @@ proptest! {
                 };
                 prop_assert!(proven, "{reading:?}");
             }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn guards_never_add_a_pod(history in history()) {
+        walk(&history, |policy, observation, memory, now, decision| {
+            let unguarded = Policy { guards: Vec::new(), ..policy.clone() };
+            let (free, _) = decide(&unguarded, observation, memory.clone(), now);
+            let spec = seen(observation).spec_replicas;
+            prop_assert!(
+                decision.desired <= free.desired.max(Some(spec)),
+                "{:?} beside {:?} without guards: {decision:#?}",
+                decision.desired,
+                free.desired
+            );
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn a_guard_removes_pods_only_on_a_value_that_is_fit_bad_and_proven(history in history()) {
+        walk(&history, |policy, observation, _, now, decision| {
+            if decision.reason != Reason::GuardStepDown {
+                return Ok(());
+            }
+            let workload = seen(observation);
+            prop_assert!(decision.write.is_none_or(|write| write < workload.spec_replicas && write >= policy.min));
+            prop_assert!(workload.rollout != Rollout::Progressing && !policy.scale_down_paused);
+            let proven = |reading: &Reading| match &reading.age {
+                Age::Measured(age) => *age <= Span::from_seconds(60),
+                Age::Earlier { age, at } => *age + now.since(*at) <= Span::from_seconds(60),
+                Age::NotSampled => true,
+                Age::NoSample | Age::Unknown(_) => false,
+            };
+            let called_for = decision.guards.iter().zip(&observation.guards).any(|(guard, reading)| {
+                guard.action == GuardAction::StepDown
+                    && guard.beyond
+                    && guard.signal == SignalState::Fresh
+                    && proven(reading)
+            });
+            prop_assert!(called_for, "{decision:#?}");
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn every_guard_ends_by_its_longest_time_and_none_within_its_hold(history in history()) {
+        let mut before: Vec<GuardReport> = Vec::new();
+        walk(&history, |policy, _, _, now, decision| {
+            for (at, (guard, report)) in policy.guards.iter().zip(&decision.guards).enumerate() {
+                if let Some(held) = &report.activation {
+                    let over = now.since(held.since) >= guard.longest;
+                    prop_assert_eq!(over, report.state == GuardState::Expired, "{:#?}", report);
+                }
+                let was = before.get(at).and_then(|was| was.activation);
+                if let (Some(was), None) = (was, &report.activation) {
+                    let good_since = was.good_since.unwrap_or(now);
+                    prop_assert!(now.since(good_since) >= guard.hold, "it ended too soon: {was:?} {report:#?}");
+                }
+            }
+            before.clone_from(&decision.guards);
             Ok(())
         })?;
     }

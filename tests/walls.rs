@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that think. `number` and `time` are their tools.
-const THINKING: [&str; 10] = [
+const THINKING: [&str; 12] = [
     "src/api",
     "src/signal",
     "src/capacity",
@@ -23,6 +23,8 @@ const THINKING: [&str; 10] = [
     "src/budget",
     "src/election",
     "src/simulate",
+    "src/report",
+    "src/planning",
     "src/number.rs",
     "src/time.rs",
 ];
@@ -102,7 +104,9 @@ fn rooms_that_touch_leave_deciding_to_decide() {
             let source = std::fs::read_to_string(&path).unwrap();
             for (line, text) in code(&source) {
                 for word in ["crate::ceiling", "crate::capacity::count", "crate::simulate"] {
-                    if text.contains(word) {
+                    // The command line hands a simulation its input and prints what comes of it.
+                    let shown = word == "crate::simulate" && path.starts_with("src/cli");
+                    if text.contains(word) && !shown {
                         breaches.push(format!("{}:{line}: {word}", path.display()));
                     }
                 }

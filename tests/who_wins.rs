@@ -1,7 +1,7 @@
 //! Who wins: every pair of rows of the order of precedence, in a situation where the two disagree.
 //!
 //! 1 replicas 0 set by somebody else · 2 a person's emergency cap · 3 a hard ceiling · 4 frozen · 5 a soft ceiling
-//! below the count · 6 floors · 7 demand.
+//! below the count · 6 a guard · 7 floors · 8 demand.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +29,8 @@ fn settled(yaml: &str, spec: u32, load: Option<f64>) -> Decision {
     for tick in 0..=40 {
         let now = Time::from_seconds(1_000_000 + 15 * tick);
         let reading = load.map_or_else(|| answered(Answer::NoSeries), fresh);
-        let observation = observation(workload(spec, now), vec![reading]);
+        let mut observation = observation(workload(spec, now), vec![reading]);
+        observation.guards = vec![fresh(0.9)];
         let (decision, after) = decide(&policy, &observation, memory, now);
         memory = after;
         last = Some(decision);
@@ -54,6 +55,21 @@ fn emergency(replicas: u32) -> String {
 
 fn frozen(replicas: u32) -> String {
     format!("mode: Frozen\nfrozen: {{replicas: {replicas}}}\n")
+}
+
+/// A guard that is active all the time.
+fn guard(action: &str) -> String {
+    format!(
+        "guards: [{{name: db-cpu, prometheus: {{query: q}}, threshold: \"0.85\", holdSeconds: 0, action: {action}}}]\n"
+    )
+}
+
+fn frozen_by_guard() -> String {
+    guard("Freeze")
+}
+
+fn steps_down() -> String {
+    guard("StepDown")
 }
 
 #[test]
@@ -86,43 +102,43 @@ fn every_pair_of_rows_is_settled_by_the_upper_one() {
         ("1 over 3", hard(5), 0, Some(900.0), 0, Reason::ScalingDisabled),
         ("1 over 4", frozen(7), 0, Some(900.0), 0, Reason::ScalingDisabled),
         ("1 over 5", soft(5), 0, Some(900.0), 0, Reason::ScalingDisabled),
-        ("1 over 6", "minReplicas: 6\n".to_owned() + FALLBACK_15, 0, None, 0, Reason::ScalingDisabled),
-        ("1 over 7", String::new(), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("1 over 7", "minReplicas: 6\n".to_owned() + FALLBACK_15, 0, None, 0, Reason::ScalingDisabled),
+        ("1 over 8", String::new(), 0, Some(900.0), 0, Reason::ScalingDisabled),
         ("2 over 3", emergency(5) + &hard(10), 30, Some(3000.0), 5, Reason::EmergencyMax),
         ("2 with a lower 3", emergency(10) + &hard(5), 30, Some(3000.0), 5, Reason::EmergencyMax),
         ("2 over 4", emergency(5) + &frozen(20), 20, Some(900.0), 5, Reason::EmergencyMax),
         ("2 over a raise by 4", emergency(5) + &frozen(20), 5, Some(900.0), 5, Reason::Frozen),
         ("2 over 5", emergency(5) + &soft(12) + SLOW, 30, Some(3000.0), 5, Reason::EmergencyMax),
-        ("2 over 6", "minReplicas: 6\n".to_owned() + &emergency(3), 8, Some(600.0), 3, Reason::EmergencyMax),
+        ("2 over 7", "minReplicas: 6\n".to_owned() + &emergency(3), 8, Some(600.0), 3, Reason::EmergencyMax),
         (
-            "2 over a raise by 6",
+            "2 over a raise by 7",
             "minReplicas: 6\n".to_owned() + &emergency(3),
             3,
             Some(600.0),
             3,
             Reason::EmergencyMax,
         ),
-        ("2 over 7", emergency(5), 5, Some(2000.0), 5, Reason::EmergencyMax),
+        ("2 over 8", emergency(5), 5, Some(2000.0), 5, Reason::EmergencyMax),
         ("3 over 4", hard(10) + &frozen(20), 20, Some(2000.0), 10, Reason::HardCeiling),
         ("3 over a raise by 4", hard(10) + &frozen(20), 10, Some(2000.0), 10, Reason::Frozen),
         ("3 over 5", hard(10) + SLOW, 20, Some(2000.0), 10, Reason::HardCeiling),
-        ("3 over 6", hard(10) + FALLBACK_15, 12, None, 10, Reason::HardCeiling),
+        ("3 over 7", hard(10) + FALLBACK_15, 12, None, 10, Reason::HardCeiling),
         (
-            "6 bounds 3: never below minReplicas",
+            "7 bounds 3: never below minReplicas",
             "minReplicas: 12\n".to_owned() + &hard(10),
             20,
             Some(100.0),
             12,
             Reason::HardCeiling,
         ),
-        ("3 over 7", hard(10), 15, Some(2000.0), 10, Reason::HardCeiling),
+        ("3 over 8", hard(10), 15, Some(2000.0), 10, Reason::HardCeiling),
         ("4 over 5", frozen(20) + &soft(10), 20, Some(2000.0), 20, Reason::Frozen),
         ("no raise by 4 past 5", frozen(20) + &soft(10), 10, Some(2000.0), 10, Reason::Frozen),
-        ("4 over 6", frozen(5) + FALLBACK_15, 20, None, 5, Reason::Frozen),
-        ("4 over 7", frozen(5), 20, Some(2000.0), 5, Reason::Frozen),
-        ("5 over 6", soft(10) + FALLBACK_15 + SLOW, 15, None, 14, Reason::CeilingFell),
+        ("4 over 7", frozen(5) + FALLBACK_15, 20, None, 5, Reason::Frozen),
+        ("4 over 8", frozen(5), 20, Some(2000.0), 5, Reason::Frozen),
+        ("5 over 7", soft(10) + FALLBACK_15 + SLOW, 15, None, 14, Reason::CeilingFell),
         (
-            "6 bounds 5: never below minReplicas",
+            "7 bounds 5: never below minReplicas",
             "minReplicas: 12\n".to_owned() + &soft(10),
             20,
             Some(2000.0),
@@ -130,19 +146,69 @@ fn every_pair_of_rows_is_settled_by_the_upper_one() {
             Reason::CeilingFell,
         ),
         (
-            "no raise by 6 past 5",
+            "no raise by 7 past 5",
             "minReplicas: 12\n".to_owned() + &soft(10),
             8,
             Some(100.0),
             10,
             Reason::AboveTarget,
         ),
-        ("5 over 7", soft(10) + SLOW, 15, Some(2000.0), 14, Reason::CeilingFell),
-        ("7 below 5", soft(10), 15, Some(300.0), 5, Reason::CeilingFell),
-        ("6 over 7", "minReplicas: 8\n".to_owned(), 8, Some(300.0), 8, Reason::TooFewReplicas),
-        ("6 over 7, at once", "minReplicas: 8\n".to_owned(), 3, Some(300.0), 8, Reason::AboveTarget),
-        ("6 over an unfit 7", FALLBACK_15.to_owned(), 8, None, 15, Reason::Fallback),
-        ("7", String::new(), 8, Some(900.0), 9, Reason::AboveTarget),
+        ("5 over 8", soft(10) + SLOW, 15, Some(2000.0), 14, Reason::CeilingFell),
+        ("8 below 5", soft(10), 15, Some(300.0), 5, Reason::CeilingFell),
+        ("7 over 8", "minReplicas: 8\n".to_owned(), 8, Some(300.0), 8, Reason::TooFewReplicas),
+        ("7 over 8, at once", "minReplicas: 8\n".to_owned(), 3, Some(300.0), 8, Reason::AboveTarget),
+        ("7 over an unfit 8", FALLBACK_15.to_owned(), 8, None, 15, Reason::Fallback),
+        ("8", String::new(), 8, Some(900.0), 9, Reason::AboveTarget),
+        ("1 over 6", steps_down(), 0, Some(900.0), 0, Reason::ScalingDisabled),
+        ("2 over 6", emergency(5) + &frozen_by_guard(), 20, Some(900.0), 5, Reason::EmergencyMax),
+        ("3 over 6", hard(10) + &frozen_by_guard(), 20, Some(2000.0), 10, Reason::HardCeiling),
+        ("4 over 6", frozen(5) + &frozen_by_guard(), 20, Some(2000.0), 5, Reason::Frozen),
+        ("4 over a raise by 6", frozen(20) + &guard("BlockScaleUp"), 10, Some(2000.0), 20, Reason::Frozen),
+        ("5 over 6", soft(10) + &frozen_by_guard() + SLOW, 15, Some(2000.0), 14, Reason::CeilingFell),
+        (
+            "5 names itself beside 6",
+            soft(10) + &guard("BlockScaleUp"),
+            10,
+            Some(2000.0),
+            10,
+            Reason::ConnectionBudget,
+        ),
+        ("6 over a raise by 7", frozen_by_guard() + FALLBACK_15, 8, None, 8, Reason::GuardActive),
+        (
+            "6 over a lowering by 7",
+            frozen_by_guard() + "fallback: {afterSeconds: 60, behavior: EvenIfLower, replicas: 5}\n",
+            20,
+            None,
+            20,
+            Reason::GuardActive,
+        ),
+        (
+            "7 bounds 6: never held below minReplicas",
+            "minReplicas: 8\n".to_owned() + &frozen_by_guard(),
+            3,
+            Some(300.0),
+            8,
+            Reason::AboveTarget,
+        ),
+        (
+            "7 bounds 6: never stepped below minReplicas",
+            "minReplicas: 19\n".to_owned() + &steps_down(),
+            20,
+            Some(300.0),
+            19,
+            Reason::GuardStepDown,
+        ),
+        (
+            "7 bounds 6: never stepped below the fallback",
+            steps_down() + FALLBACK_15,
+            16,
+            None,
+            15,
+            Reason::GuardStepDown,
+        ),
+        ("6 over 8, up", guard("BlockScaleUp"), 8, Some(900.0), 8, Reason::GuardActive),
+        ("6 over 8, down", guard("BlockScaleUp"), 20, Some(300.0), 20, Reason::GuardActive),
+        ("6 over 8, against it", steps_down(), 20, Some(2000.0), 18, Reason::GuardStepDown),
     ];
     for (pair, yaml, spec, load, expected, reason) in cases {
         let decision = settled(&yaml, spec, load);

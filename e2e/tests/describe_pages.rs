@@ -14,11 +14,16 @@ use plimsoll::api::definitions;
 use serde_json::Value;
 
 /// The pages, each with a sentence that it is about.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 9] = [
     ("healthy", "9 replicas are kept, 2 of them headroom: rps needs "),
     ("at-its-ceiling", "needs 42, held at 2"),
     ("metric-gone", "9 replicas are kept, 2 of them headroom: no leading signal is fit to use: rps is "),
     ("rollout-under-way", "nothing is removed while a rollout is under way"),
+    ("guard-active", "needs 20, held at 9 by guard db-cpu"),
+    ("bottleneck-moved", "the bottleneck lies behind this workload"),
+    ("scalability-not-ready", "no ceiling yet: range too narrow"),
+    ("scalability-observed", "CeilingEarned"),
+    ("scalability-enforced", "by the scalability ceiling (USL)"),
 ];
 
 fn page(name: &str) -> String {

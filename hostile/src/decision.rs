@@ -14,7 +14,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let spec: ScalingPolicySpec = serde_json::from_value(spec).expect("a spec of the right types");
     let Ok(policy) = Policy::compile(&spec) else { return };
     is_sound(&policy);
-    if let Ok(worlds) = World::several(&mut source, policy.signals.len()) {
+    if let Ok(worlds) = World::several(&mut source, policy.signals.len(), policy.guards.len()) {
         world::live_through(&policy, &worlds);
     }
 }
@@ -62,11 +62,49 @@ fn spec(source: &mut Unstructured) -> Result<Value> {
         }]);
     }
     if source.ratio(1, 3)? {
-        ceilings["scalability"] = json!({"alpha": format!("{}m", source.int_in_range(0..=999)?),
-            "beta": format!("{}u", source.int_in_range(1..=5_000)?), "enforcement": enforcement(source)?});
+        ceilings["scalability"] = if source.ratio(1, 2)? {
+            fitted(source)?
+        } else {
+            json!({"alpha": format!("{}m", source.int_in_range(0..=999)?),
+            "beta": format!("{}u", source.int_in_range(1..=5_000)?), "enforcement": enforcement(source)?})
+        };
     }
     spec["ceilings"] = ceilings;
+    if source.ratio(1, 3)? {
+        spec["guards"] =
+            (0..source.int_in_range(1..=2)?).map(|at| guard(source, at)).collect::<Result<_>>()?;
+    }
     Ok(spec)
+}
+
+fn fitted(source: &mut Unstructured) -> Result<Value> {
+    let mut fit = json!({"throughputQuery": "served", "readyReplicasQuery": "ready", "utilizationQuery": "busy", "windowSeconds": 40});
+    if source.arbitrary()? {
+        fit["saturation"] = json!({"query": "queue", "above": quantity(source)?});
+    }
+    if source.arbitrary()? {
+        fit["objective"] = json!({"query": "p99", "atMost": quantity(source)?});
+    }
+    Ok(json!({"fit": fit, "enforcement": enforcement(source)?}))
+}
+
+fn guard(source: &mut Unstructured, at: u32) -> Result<Value> {
+    let hold = source.int_in_range(0..=3600)?;
+    let mut guard = json!({
+        "name": format!("guard-{at}"),
+        "prometheus": {"query": "up"},
+        "comparison": source.choose(&["GreaterThan", "GreaterThan", "LessThan"])?,
+        "threshold": quantity(source)?,
+        "action": source.choose(&["BlockScaleUp", "BlockScaleDown", "Freeze", "CapAtCurrent", "StepDown"])?,
+        "holdSeconds": hold,
+        "maxDurationSeconds": hold + source.int_in_range(1..=7200)?,
+        "onMissing": source.choose(&["Hold", "Ignore", "Activate"])?,
+        "warnings": source.choose(&["Suspect", "Ignore"])?,
+    });
+    if source.ratio(1, 4)? {
+        guard["releaseThreshold"] = json!(quantity(source)?);
+    }
+    Ok(guard)
 }
 
 fn enforcement(source: &mut Unstructured) -> Result<&'static str> {

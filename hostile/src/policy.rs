@@ -1,8 +1,8 @@
 //! Specs as a person may write them, past a server that did not check them.
 
 use arbitrary::Unstructured;
-use plimsoll::api::ScalingPolicySpec;
-use plimsoll::control::{ConnectionSource, MaxConcurrent, Policy};
+use plimsoll::api::{Comparison, ScalingPolicySpec};
+use plimsoll::control::{ConnectionSource, MaxConcurrent, Policy, ScalabilityLaw};
 
 use crate::world::{self, World};
 
@@ -21,7 +21,10 @@ pub(crate) const WORDS: &[&str] = &[
     "warmUp: {maxConcurrent: 25%}\n",
     "ceilings: {connections: [{name: db, inline: {maxConnections: 100, reserved: 3}, perPod: 10}]}\n",
     "ceilings: {scalability: {alpha: 0.03, beta: 0.0008}}\n",
+    "ceilings: {scalability: {fit: {throughputQuery: a, readyReplicasQuery: b, utilizationQuery: c}}}\n",
     "fallback: {afterSeconds: 300, replicas: 12, behavior: EvenIfLower}\n",
+    "guards: [{name: cpu, prometheus: {query: up}, threshold: 0.85, releaseThreshold: 0.7, action: StepDown}]\n",
+    "guards: [{name: hits, prometheus: {query: up}, comparison: LessThan, threshold: 1, action: Freeze, holdSeconds: 0}]\n",
     "mode: DryRun\n",
     "mode: Frozen\nfrozen: {replicas: 3, until: '2026-12-01T06:00:00Z'}\n",
     "paused: [ScaleDown]\n",
@@ -53,12 +56,19 @@ pub(crate) fn check(bytes: &[u8]) {
     is_sound(&policy);
     let names = policy.signals.iter().map(|signal| &signal.name);
     let mut names = names.chain(policy.connections.iter().map(|connections| &connections.name));
-    if policy.signals.len() > 8 || policy.connections.len() > 8 || names.any(|name| name.len() > LONGEST_NAME)
+    let guarded = policy.guards.iter().any(|guard| guard.signal.name.len() > LONGEST_NAME);
+    if policy.guards.len() > 8
+        || guarded
+        || policy.signals.len() > 8
+        || policy.connections.len() > 8
+        || names.any(|name| name.len() > LONGEST_NAME)
     {
         return;
     }
     // The text's own bytes are as good a source of worlds as any.
-    if let Ok(worlds) = World::several(&mut Unstructured::new(bytes), policy.signals.len()) {
+    if let Ok(worlds) =
+        World::several(&mut Unstructured::new(bytes), policy.signals.len(), policy.guards.len())
+    {
         world::live_through(&policy, &worlds);
     }
 }
@@ -74,6 +84,13 @@ pub(crate) fn is_sound(policy: &Policy) {
         assert!(signal.max_rise > 1.0 && signal.max_drop > 0.0 && signal.max_drop <= 1.0, "{signal:?}");
         assert!(signal.scale_up_tolerance >= 0.0 && (0.0..1.0).contains(&signal.scale_down_tolerance));
     }
+    for guard in &policy.guards {
+        assert!(guard.signal.target.is_finite() && guard.release.is_finite() && guard.longest > guard.hold);
+        assert!(match guard.comparison {
+            Comparison::GreaterThan => guard.release <= guard.signal.target,
+            Comparison::LessThan => guard.release >= guard.signal.target,
+        });
+    }
     for connections in &policy.connections {
         assert!(connections.per_pod >= 1, "{connections:?}");
         match &connections.limit {
@@ -87,11 +104,15 @@ pub(crate) fn is_sound(policy: &Policy) {
         }
     }
     if let Some(scalability) = &policy.scalability {
-        assert!(
-            (0.0..1.0).contains(&scalability.alpha)
-                && scalability.beta >= 0.0
-                && scalability.beta.is_finite()
-        );
+        match &scalability.law {
+            ScalabilityLaw::Declared(law) => {
+                assert!((0.0..1.0).contains(&law.alpha) && law.beta >= 0.0 && law.beta.is_finite());
+            }
+            ScalabilityLaw::Fitted(rules) => {
+                assert!(rules.step().millis() > 0 && rules.expires_after() > rules.window());
+                assert!(rules.saturated_above.is_finite() && rules.objective_at_most.is_finite());
+            }
+        }
         assert!(scalability.safety > 0.0 && scalability.safety <= 1.0);
     }
     let slots = [policy.warm_up.max_concurrent];

@@ -3,9 +3,10 @@
 use arbitrary::{Result, Unstructured};
 use plimsoll::api::{Enforcement, Mode};
 use plimsoll::control::{
-    BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, Memory, Observation,
-    Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout, Target, TargetFault,
-    TargetFaultKind, UpdateStrategy, Workload, decide,
+    BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, GuardReport, GuardState,
+    Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout,
+    ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
+    decide,
 };
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::time::{Span, Time};
@@ -33,8 +34,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A history of worlds, each with a reading of every signal.
-    pub(crate) fn several(source: &mut Unstructured, signals: usize) -> Result<Vec<Self>> {
+    /// A history of worlds, each with a reading of every signal and every guard.
+    pub(crate) fn several(source: &mut Unstructured, signals: usize, guards: usize) -> Result<Vec<Self>> {
         let mut now = START;
         let mut worlds = Vec::new();
         while !source.is_empty() && worlds.len() < LONGEST_HISTORY {
@@ -44,12 +45,12 @@ impl World {
                 2 => now.saturating_add(source.int_in_range(0..=86_400_000)?),
                 seconds => now.saturating_add(i64::from(seconds) * 1000),
             };
-            worlds.push(Self::one(source, signals, Time::from_millis(now))?);
+            worlds.push(Self::one(source, signals, guards, Time::from_millis(now))?);
         }
         Ok(worlds)
     }
 
-    fn one(source: &mut Unstructured, signals: usize, now: Time) -> Result<Self> {
+    fn one(source: &mut Unstructured, signals: usize, guards: usize, now: Time) -> Result<Self> {
         let readings = (0..signals).map(|_| reading(source, now)).collect::<Result<_>>()?;
         let target = if source.ratio(1, 24)? {
             use TargetFaultKind::{Forbidden, NotFound, NotScalable, Unavailable};
@@ -73,9 +74,42 @@ impl World {
             message: String::new(),
         };
         let shares = if source.ratio(1, 4)? { vec![share] } else { Vec::new() };
-        let observation = Observation { readings, target, overrides, shares, rivals };
+        let scalability = scalability(source, now)?;
+        let guards = (0..guards).map(|_| reading(source, now)).collect::<Result<_>>()?;
+        let observation = Observation { readings, guards, target, overrides, shares, scalability, rivals };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
+}
+
+/// Windows of 40 seconds, most of them whole.
+fn scalability(source: &mut Unstructured, now: Time) -> Result<ScalabilityView> {
+    let mut view = ScalabilityView { complete: source.arbitrary()?, ..ScalabilityView::default() };
+    if source.ratio(1, 16)? {
+        view.fault = Some("it timed out".to_owned());
+    }
+    let ready = f64::from(source.int_in_range(0..=60_u32)?);
+    let sizes = source.int_in_range(0..=3_u32)?;
+    for number in 0..source.int_in_range(0..=64_u32)? {
+        let at = now - Span::from_seconds(u64::from(64 - number) * 5);
+        let odd = source.ratio(1, 64)?;
+        view.samples.push(ScalabilitySample {
+            at: if odd { moment(source, now)? } else { at },
+            throughput: measured(source, odd)?,
+            ready_replicas: if odd {
+                source.arbitrary()?
+            } else {
+                Some(ready + f64::from(number / 16 * sizes))
+            },
+            utilization: measured(source, odd)?.map(|value| if odd { value } else { value / 1000.0 }),
+            saturation: measured(source, odd)?,
+            objective: measured(source, odd)?,
+        });
+    }
+    Ok(view)
+}
+
+fn measured(source: &mut Unstructured, odd: bool) -> Result<Option<f64>> {
+    if odd { source.arbitrary() } else { Ok(Some(f64::from(source.int_in_range(0..=1000_u32)?))) }
 }
 
 fn reading(source: &mut Unstructured, now: Time) -> Result<Reading> {
@@ -233,7 +267,17 @@ fn keeps_its_promises(policy: &Policy, observation: &Observation, decision: &Dec
             write >= policy.min || decision.reason == Reason::EmergencyMax,
             "{write} is below minReplicas: {decision:#?}"
         );
-        if !is_by_order(decision.reason) {
+        if decision.reason == Reason::GuardStepDown {
+            let fit = |guard: &GuardReport| guard.beyond && guard.signal == SignalState::Fresh;
+            assert!(
+                decision.guards.iter().any(fit),
+                "a guard removes pods on what is not fit: {decision:#?}"
+            );
+            assert!(workload.rollout != Rollout::Progressing && !policy.scale_down_paused, "{decision:#?}");
+        } else if !is_by_order(decision.reason) {
+            let free =
+                |guard: &GuardReport| matches!(guard.state, GuardState::Inactive | GuardState::Expired);
+            assert!(decision.guards.iter().all(free), "demand removes pods under a guard: {decision:#?}");
             let fit = decision.signals.iter().all(|signal| signal.state == SignalState::Fresh);
             assert!(fit, "demand removes pods on signals that are not fit: {decision:#?}");
             assert!(

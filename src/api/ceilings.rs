@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::quantity::Quantity;
+use super::scalability::ScalabilityCeiling;
 
 /// Ceilings on the replica count besides maxReplicas. The lowest enforced one binds and is named in status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -93,37 +93,6 @@ pub struct ConnectionLimit {
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub others: u32,
-}
-
-/// The Universal Scalability Law with declared coefficients: C(N) = λN / (1 + α(N−1) + βN(N−1)).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.marginalGainPercent) || (quantity(string(self.beta)).isGreaterThan(quantity('0')))").message(
-    "with beta 0 throughput has no peak, so nothing would be capped: add marginalGainPercent, or remove scalability"
-))]
-pub struct ScalabilityCeiling {
-    /// Contention α: the serial share of the work, 0 to below 1.
-    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0')) && quantity(string(self)).isLessThan(quantity('1'))").message(
-        "alpha is a share, 0 to below 1: write for example \"0.03\""
-    ))]
-    pub alpha: Quantity,
-    /// Coherency β: the cost of each pair of replicas keeping in step, 0 or more.
-    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))").message(
-        "beta is 0 or more: write for example \"0.0008\""
-    ))]
-    pub beta: Quantity,
-    /// The ceiling as a percentage of the peak N* = √((1−α)/β), 1 to 100. Default: 80.
-    #[serde(default = "default_safety_percent")]
-    #[schemars(range(min = 1, max = 100))]
-    pub safety_percent: u32,
-    /// Stop where one more replica adds less than this percentage of the first one's throughput, 1 to 99.
-    /// Default: not used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 99))]
-    pub marginal_gain_percent: Option<u32>,
-    /// `Observe` (default): only report. `Enforce`: never grow past the ceiling. `Hard`: cut to it at once.
-    #[serde(default)]
-    pub enforcement: Enforcement,
 }
 
 /// What a ceiling does.
@@ -213,8 +182,4 @@ impl JsonSchema for RolloutOverlap {
             }],
         })
     }
-}
-
-fn default_safety_percent() -> u32 {
-    80
 }

@@ -245,7 +245,7 @@ pub struct MetricTolerance {
     pub scale_down: Option<Quantity>,
 }
 
-fn default_server() -> String {
+pub(super) fn default_server() -> String {
     "main".to_owned()
 }
 

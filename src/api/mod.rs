@@ -5,9 +5,11 @@ mod budget;
 mod capacity;
 mod ceilings;
 mod definition;
+mod guard;
 mod metric;
 mod policy;
 mod quantity;
+mod scalability;
 mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
@@ -19,17 +21,17 @@ pub use capacity::{
     CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
     WarmUpSource,
 };
-pub use ceilings::{
-    BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap, ScalabilityCeiling,
-};
+pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
+pub use guard::{Comparison, Guard, GuardAction, OnMissing};
 pub use metric::{
     Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target,
     TargetKind, Warnings, Zero,
 };
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};
+pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalingPolicyStatus,
-    StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };

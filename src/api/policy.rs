@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::behavior::Behavior;
 use super::capacity::{EmergencyMax, Fallback, Frozen, Headroom, Smoothing, WarmUp};
 use super::ceilings::Ceilings;
+use super::guard::Guard;
 use super::metric::Metric;
 use super::status::ScalingPolicyStatus;
 
@@ -149,6 +150,11 @@ pub struct ScalingPolicySpec {
     /// What must not be passed besides maxReplicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceilings: Option<Ceilings>,
+    /// Signals of what stands behind the workload, at most 8, by name: while one is beyond its threshold the count is held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub guards: Vec<Guard>,
     /// What to run with when no leading signal has been fit to use for a while. Default: hold the count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,

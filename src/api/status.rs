@@ -47,6 +47,19 @@ pub struct ScalingPolicyStatus {
     /// Each ceiling as last computed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ceilings: Vec<CeilingStatus>,
+    /// What the fit of the scalability ceiling knows; the ceiling itself is among the ceilings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<ScalabilityStatus>,
+    /// Each guard as last judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardStatus>,
+    /// What would help, in plain sentences; only while something is needed that the limits do not allow, or the bottleneck
+    /// lies behind the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
+    /// Load beyond what the present pods can carry; absent while they carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deficit: Option<DeficitStatus>,
     /// The last decision, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionStatus>,
@@ -123,6 +136,87 @@ pub struct CeilingStatus {
     pub enforcement: String,
     /// How the number came about.
     pub reason: String,
+}
+
+/// What is known of the workload's Universal Scalability Law.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalabilityStatus {
+    /// The revision that it is about; another one earns its ceiling anew.
+    pub revision: String,
+    /// Since when that revision runs without a rollout: windows count from here.
+    pub since: Time,
+    /// Windows that count: constant size, no rollout, enough load.
+    pub windows: u32,
+    /// Contention α as fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<String>,
+    /// Coherency β as fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta: Option<String>,
+    /// The count at which throughput peaks, N*, as fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_replicas: Option<String>,
+    /// The upper bound of N*, from which the ceiling is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_at_most: Option<String>,
+    /// The ceiling in replicas; absent until it is earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<u32>,
+}
+
+/// One guard as last judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardStatus {
+    /// Name of the guard.
+    pub name: String,
+    /// What it forbids while it is active.
+    pub action: String,
+    /// `Inactive`; `Active`; `Releasing`, when the value is good again and the hold has not passed; `Expired`, when the
+    /// longest time has passed and the count may move step by step.
+    pub state: String,
+    /// Whether its value is fit to use: Fresh, Stale, Missing or Suspect.
+    pub signal: String,
+    /// The value seen, in the query's own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The threshold, in the query's own unit.
+    pub threshold: String,
+    /// Since when it has been active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Until when it holds the count at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Since when the value has been good again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_since: Option<Time>,
+    /// The count at which it became active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// When the count last moved under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_step: Option<Time>,
+    /// Why the value is not fit to use, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Load beyond what the present pods can carry, by the leading signal that is furthest above its target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeficitStatus {
+    /// Name of the metric.
+    pub metric: String,
+    /// The load, in the query's own unit.
+    pub load: String,
+    /// What the present pods carry at their target, in the same unit; those warming up as their ramp counts them.
+    pub capacity: String,
+    /// The load beyond that.
+    pub excess: String,
+    /// The excess in percent of the load: what a load shedder has to turn away.
+    pub percent: u32,
 }
 
 /// The last decision.

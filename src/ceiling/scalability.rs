@@ -1,29 +1,39 @@
 //! The Universal Scalability Law (Gunther): C(N) = λN / (1 + α(N−1) + βN(N−1)).
 
-use crate::control::Scalability;
+use serde::{Deserialize, Serialize};
+
 use crate::number::{MAX_COUNT, floor_count, from_count};
 
+/// The coefficients that give the law its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coefficients {
+    /// Contention α: the serial share of the work, 0 to 1.
+    pub alpha: f64,
+    /// Coherency β: the cost of each pair of replicas keeping in step, 0 or more.
+    pub beta: f64,
+}
+
 /// Throughput of `replicas` in units of one replica's, C(N)/λ.
-pub fn relative_capacity(scalability: &Scalability, replicas: f64) -> f64 {
+pub fn relative_capacity(law: &Coefficients, replicas: f64) -> f64 {
     let n = replicas;
-    n / (1.0 + scalability.alpha * (n - 1.0) + scalability.beta * n * (n - 1.0))
+    n / (1.0 + law.alpha * (n - 1.0) + law.beta * n * (n - 1.0))
 }
 
 /// The real-valued count at which throughput peaks, N* = √((1−α)/β); none where β is 0 (Amdahl: no peak).
-pub fn peak(scalability: &Scalability) -> Option<f64> {
-    (scalability.beta > 0.0).then(|| ((1.0 - scalability.alpha) / scalability.beta).sqrt())
+pub fn peak(law: &Coefficients) -> Option<f64> {
+    (law.beta > 0.0).then(|| ((1.0 - law.alpha) / law.beta).sqrt())
 }
 
 /// The largest count from which each replica still added at least `gain` of the first one's throughput:
 /// C(N) − C(N−1) ≥ gain · C(1). At least 1.
-pub fn knee(scalability: &Scalability, gain: f64) -> u32 {
+pub fn knee(law: &Coefficients, gain: f64) -> u32 {
     let worth_it = |count: u32| {
         let n = from_count(count);
-        relative_capacity(scalability, n) - relative_capacity(scalability, n - 1.0) >= gain
+        relative_capacity(law, n) - relative_capacity(law, n - 1.0) >= gain
     };
     // Up to the peak the gain falls with every replica, beyond it the gain is negative: halving finds the edge.
     let (mut enough, mut too_many) =
-        (1_u32, peak(scalability).map_or(MAX_COUNT, |peak| floor_count(peak).saturating_add(2)));
+        (1_u32, peak(law).map_or(MAX_COUNT, |peak| floor_count(peak).saturating_add(2)));
     while too_many.saturating_sub(enough) > 1 {
         let middle = enough + (too_many - enough).wrapping_div(2);
         if worth_it(middle) {
@@ -35,24 +45,20 @@ pub fn knee(scalability: &Scalability, gain: f64) -> u32 {
     enough
 }
 
-/// The ceiling: the declared share of the peak, or the knee where it is asked for, whichever is lower; at least 1,
-/// none where neither exists.
-pub fn ceiling(scalability: &Scalability) -> Option<u32> {
-    let below_peak = peak(scalability).map(|peak| floor_count(scalability.safety * peak).max(1));
-    let knee = scalability.marginal_gain.map(|gain| knee(scalability, gain));
-    match (below_peak, knee) {
-        (Some(below_peak), Some(knee)) => Some(below_peak.min(knee)),
-        (one, other) => one.or(other),
-    }
+/// The ceiling: the share `safety` of the peak, or the knee of `marginal_gain` where it is asked for, whichever is lower;
+/// at least 1, none where neither exists.
+pub fn ceiling(law: &Coefficients, safety: f64, marginal_gain: Option<f64>) -> Option<u32> {
+    let below_peak = peak(law).map(|peak| floor_count(safety * peak).max(1));
+    let knee = marginal_gain.map(|gain| knee(law, gain));
+    below_peak.into_iter().chain(knee).min()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Enforcement;
 
-    fn usl(alpha: f64, beta: f64) -> Scalability {
-        Scalability { alpha, beta, safety: 0.8, marginal_gain: None, enforcement: Enforcement::Enforce }
+    fn usl(alpha: f64, beta: f64) -> Coefficients {
+        Coefficients { alpha, beta }
     }
 
     #[test]
@@ -68,10 +74,10 @@ mod tests {
 
     #[test]
     fn throughput_falls_beyond_the_peak_and_the_ceiling_lies_below_it() {
-        let scalability = usl(0.03, 0.0008);
-        let at = |n| relative_capacity(&scalability, n);
+        let law = usl(0.03, 0.0008);
+        let at = |n| relative_capacity(&law, n);
         assert!(at(34.0) > at(33.0) && at(36.0) < at(35.0), "the peak is at 34.8");
-        assert_eq!(ceiling(&scalability), Some(27), "80 % of 34.8");
+        assert_eq!(ceiling(&law, 0.8, None), Some(27), "80 % of 34.8");
     }
 
     #[test]
@@ -94,17 +100,15 @@ mod tests {
     fn without_coherency_only_the_knee_caps() {
         let amdahl = usl(0.05, 0.0);
         assert_eq!(peak(&amdahl), None);
-        assert_eq!(ceiling(&amdahl), None);
-        let with_knee = Scalability { marginal_gain: Some(0.1), ..amdahl };
+        assert_eq!(ceiling(&amdahl, 0.8, None), None);
         // Closed form 1 + (√((1−α)/g) − 1)/α = 42.6 for the derivative; the difference of whole replicas lies half a replica above.
-        assert_eq!(ceiling(&with_knee), Some(43));
+        assert_eq!(ceiling(&amdahl, 0.8, Some(0.1)), Some(43));
     }
 
     #[test]
     fn odd_coefficients_saturate() {
-        assert_eq!(ceiling(&usl(0.99, 1e9)), Some(1));
-        assert_eq!(ceiling(&usl(0.0, f64::MIN_POSITIVE)), Some(MAX_COUNT));
-        let linear = Scalability { marginal_gain: Some(0.5), ..usl(0.0, 0.0) };
-        assert_eq!(ceiling(&linear), Some(MAX_COUNT - 1));
+        assert_eq!(ceiling(&usl(0.99, 1e9), 0.8, None), Some(1));
+        assert_eq!(ceiling(&usl(0.0, f64::MIN_POSITIVE), 0.8, None), Some(MAX_COUNT));
+        assert_eq!(ceiling(&usl(0.0, 0.0), 0.8, Some(0.5)), Some(MAX_COUNT - 1));
     }
 }

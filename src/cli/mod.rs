@@ -1,7 +1,14 @@
 //! The command line.
 
 mod crd;
+mod files;
+mod fit;
+mod lint;
+mod migrate;
+mod plan;
 mod run;
+mod simulate;
+mod table;
 
 use std::process::ExitCode;
 
@@ -21,6 +28,16 @@ enum Command {
     Run(Box<run::Run>),
     /// Print the custom resource definitions as YAML
     Crd(crd::Crd),
+    /// Run a policy through a load in virtual time, beside an HPA or an oracle, and see what it comes to
+    Simulate(Box<simulate::Simulate>),
+    /// Work out how many replicas a load takes, line by line
+    Plan(plan::Plan),
+    /// Find what will hurt under load in policies and workloads
+    Lint(lint::Lint),
+    /// Fit the Universal Scalability Law to measurements
+    Fit(fit::Fit),
+    /// Write policies from HPA and KEDA objects
+    Migrate(migrate::Migrate),
 }
 
 impl Arguments {
@@ -29,6 +46,11 @@ impl Arguments {
         let done = match self.command {
             Command::Run(run) => run.execute(),
             Command::Crd(crd) => crd.execute(),
+            Command::Simulate(simulate) => simulate.execute(),
+            Command::Plan(plan) => plan.execute(),
+            Command::Lint(lint) => lint.execute(),
+            Command::Fit(fit) => fit.execute(),
+            Command::Migrate(migrate) => migrate.execute(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

@@ -5,12 +5,16 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
-use super::identity::timestamp;
+use super::identity::{moment, timestamp};
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DrainStatus, MetricStatus, PodCounts, ScalingPolicyStatus,
-    StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };
-use crate::control::{CeilingReport, Condition, Decision, Drain, SignalReport, StartUp, Step, spelled};
+use crate::control::{
+    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, RecalledScalability,
+    ScalabilityReport, SignalReport, StartUp, Step, significant, spelled,
+};
+use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
 
 /// Changes of the count that status remembers.
@@ -63,6 +67,10 @@ impl Report<'_> {
             }),
             metrics: decision.signals.iter().map(metric).collect(),
             ceilings: decision.ceilings.iter().map(ceiling).collect(),
+            scalability: decision.scalability.map(scalability),
+            guards: decision.guards.iter().map(guard).collect(),
+            advice: decision.advice.iter().map(|sentence| bounded(sentence, 1024)).collect(),
+            deficit: decision.deficit.as_ref().filter(|deficit| deficit.excess > 0.0).map(deficit_status),
             decision: decision.from.map(|from| DecisionStatus {
                 time: meta::Time(now),
                 from,
@@ -88,17 +96,22 @@ impl Report<'_> {
 /// The status of a policy that cannot be evaluated.
 pub fn invalid_status(
     conditions: &[Condition],
-    before: &[meta::Condition],
+    before: Option<&ScalingPolicyStatus>,
     generation: i64,
     changes: &VecDeque<ChangeStatus>,
     now: Time,
 ) -> ScalingPolicyStatus {
     let now = timestamp(now);
+    let shown = before.map_or(&[][..], |before| &before.conditions);
     ScalingPolicyStatus {
         observed_generation: Some(generation),
-        conditions: merged(conditions, before, generation, now),
+        conditions: merged(conditions, shown, generation, now),
         as_of: Some(meta::Time(now)),
         last_changes: changes.iter().take(CHANGES).cloned().collect(),
+        // What was learnt of the workload is of use once the policy is mended.
+        drain: before.and_then(|before| before.drain),
+        reversals: before.map(|before| before.reversals.clone()).unwrap_or_default(),
+        scalability: before.and_then(|before| before.scalability.clone()),
         ..ScalingPolicyStatus::default()
     }
 }
@@ -158,6 +171,62 @@ fn ceiling(ceiling: &CeilingReport) -> CeilingStatus {
     }
 }
 
+fn scalability(known: ScalabilityReport) -> ScalabilityStatus {
+    let replicas = |size: f64| format!("{size:.1}");
+    ScalabilityStatus {
+        revision: format!("{:x}", known.revision),
+        since: meta::Time(timestamp(known.since)),
+        windows: known.windows,
+        alpha: known.alpha.map(significant),
+        beta: known.beta.map(significant),
+        peak_replicas: known.peak.map(replicas),
+        peak_at_most: known.peak_at_most.map(replicas),
+        ceiling: known.ceiling,
+    }
+}
+
+fn guard(guard: &GuardReport) -> GuardStatus {
+    let time = |at: Time| meta::Time(timestamp(at));
+    let activation = guard.activation.as_ref();
+    GuardStatus {
+        name: guard.name.clone(),
+        action: format!("{:?}", guard.action),
+        state: format!("{:?}", guard.state),
+        signal: format!("{:?}", guard.signal),
+        value: guard.value.map(spelled),
+        threshold: spelled(guard.threshold),
+        since: activation.map(|held| time(held.since)),
+        until: guard.until.map(time),
+        good_since: activation.and_then(|held| held.good_since).map(time),
+        replicas: activation.map(|held| held.replicas),
+        last_step: activation.and_then(|held| held.last_step).map(time),
+        message: (!guard.fault.is_empty()).then(|| bounded(&guard.fault, 1024)),
+    }
+}
+
+/// Since when a guard is active, and what happened since, as a status tells it. A status carries whole seconds: what was
+/// cut off may make the longest time shorter, and no hold.
+pub fn activation(status: &GuardStatus) -> Option<Activation> {
+    let time = |at: &Option<meta::Time>| at.as_ref().map(|at| moment(at.0));
+    let cut_off = Span::from_seconds(1);
+    Some(Activation {
+        since: time(&status.since)?,
+        replicas: status.replicas?,
+        good_since: time(&status.good_since).map(|at| at + cut_off),
+        last_step: time(&status.last_step).map(|at| at + cut_off),
+    })
+}
+
+fn deficit_status(deficit: &Deficit) -> DeficitStatus {
+    DeficitStatus {
+        metric: deficit.signal.clone(),
+        load: spelled(deficit.load),
+        capacity: spelled(deficit.capacity),
+        excess: spelled(deficit.excess),
+        percent: ceil_count_forgiving(deficit.share * 100.0),
+    }
+}
+
 fn start_up(start_up: StartUp) -> StartUpStatus {
     StartUpStatus {
         p50_seconds: start_up.p50.rounded_seconds(),
@@ -183,6 +252,13 @@ pub fn drain_times(status: DrainStatus) -> Drain {
         longest: Span::from_seconds(status.longest_seconds),
         samples: status.samples,
     }
+}
+
+/// The scalability ceiling that a status tells of; none where it was changed by hand into something else.
+pub fn earned_scalability(status: &ScalabilityStatus) -> Option<RecalledScalability> {
+    let revision = u64::from_str_radix(&status.revision, 16).ok()?;
+    let ceiling = status.ceiling.filter(|ceiling| *ceiling > 0);
+    Some(RecalledScalability { revision, since: moment(status.since.0), ceiling })
 }
 
 fn steps(steps: &[Step]) -> Vec<StepStatus> {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::identity::moment;
-use crate::api::{CeilingStatus, Quantity, ScalingPolicyStatus};
+use crate::api::{CeilingStatus, GuardStatus, Quantity, ScalingPolicyStatus};
 use crate::number::from_count;
 use crate::time::{Span, Time};
 
@@ -90,6 +90,8 @@ struct Standing {
     /// What keeps a count that demand would lower; of all holds, those that last and that no noise brings about.
     held_by: Option<String>,
     conditions: Vec<(String, String, Option<String>)>,
+    /// Each guard that is not inactive, with the moment at which it became active, which a restart must not forget.
+    guards: Vec<(String, bool, Option<Time>)>,
 }
 
 impl Written {
@@ -158,8 +160,13 @@ impl Written {
         if since >= DRIFT_INTERVAL && drifted(last, next) {
             return Some(Occasion::Drift);
         }
-        let memory =
-            |status: &ScalingPolicyStatus| (status.last_changes.clone(), status.start_up, status.drain);
+        let earned = |status: &ScalingPolicyStatus| {
+            let known = status.scalability.as_ref()?;
+            Some((known.revision.clone(), known.since.clone(), known.ceiling))
+        };
+        let memory = |status: &ScalingPolicyStatus| {
+            (status.last_changes.clone(), status.start_up, status.drain, earned(status))
+        };
         (since >= CHECKPOINT_INTERVAL && memory(last) != memory(next)).then_some(Occasion::Checkpoint)
     }
 }
@@ -181,8 +188,24 @@ impl Standing {
         let reason = status.decision.as_ref().map(|decision| decision.reason.as_str());
         let held_by = reason.filter(|reason| LASTING_HOLDS.contains(reason)).map(str::to_owned);
         let unmet = status.unmet_replicas.is_some_and(|unmet| unmet > 0);
-        Self { limited_by: status.limited_by.clone(), unmet, held_by, conditions: conditions.collect() }
+        let acting = status.guards.iter().filter(|guard| guard.since.is_some());
+        let guards = acting.map(|guard| {
+            let since = guard.since.as_ref().map(|since| seconds(moment(since.0)));
+            (guard.name.clone(), guard.state == "Expired", since)
+        });
+        Self {
+            limited_by: status.limited_by.clone(),
+            unmet,
+            held_by,
+            conditions: conditions.collect(),
+            guards: guards.collect(),
+        }
     }
+}
+
+/// A moment as a status that was read back tells it.
+fn seconds(time: Time) -> Time {
+    Time::from_seconds(time.millis().div_euclid(1000))
 }
 
 fn written(status: &ScalingPolicyStatus) -> Option<Time> {
@@ -218,6 +241,22 @@ fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
         || reasons_differ(last, next)
         || metrics_left(last, next)
         || ceilings_left(&last.ceilings, &next.ceilings)
+        || guards_left(&last.guards, &next.guards)
+        || last.advice.len() != next.advice.len()
+}
+
+fn guards_left(last: &[GuardStatus], next: &[GuardStatus]) -> bool {
+    last.len() != next.len()
+        || last.iter().zip(next).any(|(last, next)| {
+            (&last.name, &last.action, &last.state, &last.signal)
+                != (&next.name, &next.action, &next.state, &next.signal)
+                || last.threshold != next.threshold
+                || left(
+                    number(last.value.as_ref()),
+                    number(next.value.as_ref()),
+                    number(Some(&last.threshold)).unwrap_or(0.0),
+                )
+        })
 }
 
 fn reasons_differ(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
@@ -372,6 +411,37 @@ mod tests {
         }
     }
 
+    /// A guard that has been active since so many seconds after the start.
+    fn guard(seconds: u64) -> GuardStatus {
+        GuardStatus {
+            name: "db-cpu".to_owned(),
+            action: "BlockScaleUp".to_owned(),
+            state: "Active".to_owned(),
+            signal: "Fresh".to_owned(),
+            value: Some("910m".to_owned()),
+            threshold: "850m".to_owned(),
+            since: Some(MetaTime(timestamp(after(seconds)))),
+            until: None,
+            good_since: None,
+            replicas: Some(40),
+            last_step: None,
+            message: None,
+        }
+    }
+
+    #[test]
+    fn a_guards_beginning_is_written_before_a_restart_can_forget_it() {
+        let held = but(|status| status.guards = vec![guard(0)]);
+        let written = Written::found(Some(held.clone()));
+        assert_eq!(written.occasion(&held, false, after(10)), None);
+        let anew = but(|status| status.guards = vec![guard(5)]);
+        assert_eq!(written.occasion(&anew, false, after(10)), Some(Occasion::Condition));
+        let releasing =
+            but(|status| status.guards = vec![GuardStatus { state: "Releasing".to_owned(), ..guard(0) }]);
+        assert_eq!(written.occasion(&releasing, false, after(59)), None, "it may turn back at any moment");
+        assert_eq!(written.occasion(&releasing, false, after(60)), Some(Occasion::Drift));
+    }
+
     /// The occasions before a minute is over, then, and after five.
     fn occasions(next: &ScalingPolicyStatus) -> [Option<Occasion>; 3] {
         [59, 60, 300].map(|seconds| found().occasion(next, false, after(seconds)))
@@ -397,6 +467,7 @@ mod tests {
             ("a condition's reason", condition_at(2, "True", "SomeMetricsUnfit"), Condition),
             ("a condition more", but(|next| next.conditions.push(condition("Z", "True", "Z"))), Condition),
             ("no longer able", condition_at(0, "False", "FailedGetScale"), Condition),
+            ("a guard that acts", but(|next| next.guards = vec![guard(0)]), Condition),
         ] {
             assert_eq!(occasions(&next), [Some(occasion); 3], "{name}");
         }

@@ -1,10 +1,13 @@
 //! From the spec that a user wrote to the policy that `decide` reads.
 
+mod guards;
+
 use super::policy::{
-    Compat, ConnectionSource, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
-    Scalability, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, FitRules, Held, MaxConcurrent, Policy, PolicyError,
+    Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
 use crate::api::{self, Direction, Mode, PolicyKind, Quantity, Role, ScalingPolicySpec, TargetKind};
+use crate::ceiling::scalability::Coefficients;
 use crate::time::{Span, Time};
 
 /// HPA's default tolerance, in both directions.
@@ -68,6 +71,7 @@ impl Policy {
                 .map(|ceiling| faults.connections(ceiling, spec.min_replicas))
                 .collect(),
             scalability: ceilings.scalability.as_ref().map(|ceiling| faults.scalability(ceiling)),
+            guards: faults.guards(spec),
             fallback: spec.fallback.as_ref().map(|fallback| Fallback {
                 after: Span::from_seconds(fallback.after_seconds.into()),
                 behavior: fallback.behavior,
@@ -332,8 +336,9 @@ impl Faults {
                 )
             });
         }
+        let guards = spec.guards.iter().map(|guard| ("guard", guard.name.as_str()));
         let mut seen = std::collections::BTreeSet::new();
-        for (kind, name) in metrics.chain(connections) {
+        for (kind, name) in metrics.chain(connections).chain(guards) {
             self.require(seen.insert((kind, name)), || {
                 format!("two {kind}s are called {name}: give each its own name")
             });
@@ -397,28 +402,69 @@ impl Faults {
     }
 
     fn scalability(&mut self, ceiling: &api::ScalabilityCeiling) -> Scalability {
+        let law = match (&ceiling.fit, &ceiling.alpha, &ceiling.beta) {
+            (Some(fit), None, None) => self.fitted(fit),
+            (None, Some(alpha), Some(beta)) => self.declared(alpha, beta, ceiling.marginal_gain_percent),
+            _ => {
+                self.require(false, || {
+                    "ceilings.scalability: write either alpha and beta, as measured in a load test, or fit, the queries to \
+                     work them out from"
+                        .to_owned()
+                });
+                ScalabilityLaw::Declared(Coefficients { alpha: 0.0, beta: 0.0 })
+            }
+        };
+        Scalability {
+            law,
+            safety: f64::from(ceiling.safety_percent.clamp(1, 100)) / 100.0,
+            marginal_gain: ceiling.marginal_gain_percent.map(|percent| f64::from(percent) / 100.0),
+            enforcement: ceiling.enforcement,
+        }
+    }
+
+    fn declared(&mut self, alpha: &Quantity, beta: &Quantity, gain: Option<u32>) -> ScalabilityLaw {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let alpha = self.quantity(
             "ceilings.scalability.alpha",
-            &ceiling.alpha,
+            alpha,
             share,
             "write a share, 0 to below 1, for example \"0.03\"",
         );
         let beta = self.quantity(
             "ceilings.scalability.beta",
-            &ceiling.beta,
+            beta,
             |beta| beta >= 0.0,
             "write 0 or more, for example \"0.0008\"",
         );
-        self.require(beta > 0.0 || ceiling.marginal_gain_percent.is_some(), || {
+        self.require(beta > 0.0 || gain.is_some(), || {
             "ceilings.scalability: with beta 0 throughput has no peak: add marginalGainPercent, or remove scalability".to_owned()
         });
-        Scalability {
-            alpha,
-            beta,
-            safety: f64::from(ceiling.safety_percent.clamp(1, 100)) / 100.0,
-            marginal_gain: ceiling.marginal_gain_percent.map(|percent| f64::from(percent) / 100.0),
-            enforcement: ceiling.enforcement,
-        }
+        ScalabilityLaw::Declared(Coefficients { alpha, beta })
+    }
+
+    fn fitted(&mut self, fit: &api::ScalabilityFit) -> ScalabilityLaw {
+        self.require(fit.utilization_query.is_some() || fit.saturation.is_some(), || {
+            "ceilings.scalability.fit: throughput tells a capacity only together with the load: add utilizationQuery or \
+             saturation"
+                .to_owned()
+        });
+        self.require((8..=3_600).contains(&fit.window_seconds), || {
+            "ceilings.scalability.fit.windowSeconds: write 8 to 3600".to_owned()
+        });
+        self.require((3_600..=5_184_000).contains(&fit.expires_after_seconds), || {
+            "ceilings.scalability.fit.expiresAfterSeconds: write 3600 to 5184000".to_owned()
+        });
+        let mut number = |field: &str, quantity: Option<&Quantity>| {
+            quantity.map_or(0.0, |quantity| {
+                self.quantity(field, quantity, f64::is_finite, "write a number in the query's own unit")
+            })
+        };
+        let above = fit.saturation.as_ref().map(|saturation| &saturation.above);
+        let at_most = fit.objective.as_ref().map(|objective| &objective.at_most);
+        ScalabilityLaw::Fitted(Box::new(FitRules {
+            saturated_above: number("ceilings.scalability.fit.saturation.above", above),
+            objective_at_most: number("ceilings.scalability.fit.objective.atMost", at_most),
+            queries: fit.clone(),
+        }))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::decision::{Condition, ConditionStatus, ConditionType};
 use super::demand::{Demand, Fitness};
+use super::guard::{GuardReport, GuardState};
 use super::limits::Limits;
 use super::observation::{TargetFault, TargetFaultKind};
 use super::overwritten::Contest;
@@ -14,8 +15,8 @@ use crate::time::Span;
 
 use ConditionStatus::{False, True};
 use ConditionType::{
-    AbleToScale, BudgetInfeasible, Flapping, PodsFailing, Ready, ReplicasOverwritten, RolloutStalled,
-    ScalingActive, ScalingLimited,
+    AbleToScale, BudgetInfeasible, Flapping, Guarded, PodsFailing, Ready, ReplicasOverwritten,
+    RolloutStalled, ScalingActive, ScalingLimited,
 };
 
 /// What the conditions are made of.
@@ -26,11 +27,16 @@ pub(super) struct Seen<'a> {
     pub(super) pods: usize,
     pub(super) spec_replicas: u32,
     pub(super) demand: &'a Demand,
+    pub(super) guards: &'a [GuardReport],
+    /// Where the bottleneck is, if something could tell.
+    pub(super) bottleneck: Option<Condition>,
     /// The count after stabilization, headroom left out.
     pub(super) stabilized: u32,
     /// Why a scale-in waits for the time before memory began to pass.
     pub(super) unknown_past: Option<String>,
     pub(super) limits: &'a Limits,
+    /// Whether the scalability ceiling that is fitted has been earned.
+    pub(super) scalability: Option<Condition>,
     pub(super) outcome: &'a Outcome,
     pub(super) orders: &'a Orders,
     /// Too many reversals, and the scale-in window that follows from them.
@@ -62,8 +68,10 @@ pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
     let able = able_to_scale(seen);
     let active = scaling_active(seen);
     let infeasible = infeasible(seen);
-    let ready = ready(seen, &able, &active, infeasible.as_ref());
+    let guarded = guarded(seen.guards);
+    let ready = ready(seen, &able, &active, infeasible.as_ref(), guarded.as_ref());
     let mut conditions = vec![able];
+    conditions.extend(seen.bottleneck.clone());
     conditions.extend(infeasible);
     if let Some((reversals, window)) = seen.reversals {
         let message = format!(
@@ -71,12 +79,38 @@ pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
         );
         conditions.push(condition(Flapping, True, Reason::TooManyReversals, message));
     }
+    conditions.extend(guarded);
     conditions.extend(pods_failing(seen));
     conditions.push(ready);
     conditions.extend(overwritten(seen));
     conditions.extend(rollout_stalled(seen));
+    conditions.extend(seen.scalability.clone());
     conditions.extend([active, scaling_limited(seen)]);
     conditions
+}
+
+/// What the guards do; one that acts comes before one that cannot see.
+fn guarded(guards: &[GuardReport]) -> Option<Condition> {
+    if guards.is_empty() {
+        return None;
+    }
+    let sentences = |of: &dyn Fn(&&GuardReport) -> bool| -> Option<String> {
+        let sentences: Vec<_> = guards.iter().filter(of).map(|guard| guard.message.as_str()).collect();
+        (!sentences.is_empty()).then(|| sentences.join("; "))
+    };
+    let acting = |guard: &&GuardReport| guard.state != GuardState::Inactive;
+    if let Some(message) = sentences(&acting) {
+        let holds = guards.iter().filter(acting).any(|guard| guard.state != GuardState::Expired);
+        let reason = if holds { Reason::GuardActive } else { Reason::GuardExpired };
+        return Some(condition(Guarded, True, reason, message));
+    }
+    let unfit = guards.iter().filter(|guard| guard.signal != crate::signal::SignalState::Fresh);
+    let unfit: Vec<_> = unfit.map(|guard| format!("{}: {}", guard.message, guard.fault)).collect();
+    if !unfit.is_empty() {
+        return Some(condition(Guarded, ConditionStatus::Unknown, Reason::GuardUnfit, unfit.join("; ")));
+    }
+    let message = sentences(&|_| true).unwrap_or_default();
+    Some(condition(Guarded, False, Reason::NoGuardActive, message))
 }
 
 fn pods_failing(seen: &Seen<'_>) -> Option<Condition> {
@@ -267,7 +301,13 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
 }
 
 /// Ready sums up what a person has to know; the first trouble found is its reason.
-fn ready(seen: &Seen<'_>, able: &Condition, active: &Condition, infeasible: Option<&Condition>) -> Condition {
+fn ready(
+    seen: &Seen<'_>,
+    able: &Condition,
+    active: &Condition,
+    infeasible: Option<&Condition>,
+    guarded: Option<&Condition>,
+) -> Condition {
     if let Some(unreadable) = seen.unreadable {
         // Somebody acts in an emergency, and nothing comes of it.
         return condition(Ready, False, Reason::UnreadableAnnotation, unreadable.to_owned());
@@ -277,6 +317,7 @@ fn ready(seen: &Seen<'_>, able: &Condition, active: &Condition, infeasible: Opti
         (active.status == False && active.reason != Reason::Frozen).then_some(active),
         (active.reason == Reason::SomeMetricsUnfit).then_some(active),
         infeasible.filter(|condition| condition.status == True),
+        guarded.filter(|condition| condition.reason == Reason::GuardUnfit),
     ];
     match trouble.into_iter().flatten().next() {
         // What the count does comes first, what is wrong with the signals after it.

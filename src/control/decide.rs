@@ -1,17 +1,21 @@
 //! The walk from signals to a count.
 
+use super::advice;
 use super::conditions;
 use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
+use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
+use super::diagnosis::Evidence;
+use super::guard::{self, StepDown};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
-use super::overwritten::Contest;
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
+use super::scale_in::{Scene, hold_scale_in};
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
-use crate::api::{FallbackBehavior, Mode, SelectPolicy, WarmUpSource};
+use crate::api::{FallbackBehavior, Mode, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
 use crate::number::count_of;
@@ -47,7 +51,9 @@ pub fn decide(
         Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
         Target::Unseen(fault) => {
             memory.note_sound(policy, &observation.readings, now);
-            unseen(policy, fault, now)
+            let guards =
+                guard::watch(policy, &observation.guards, &mut memory, &Counts::default(), None, now);
+            Decision { guards: guards.reports(), ..unseen(policy, fault, now) }
         }
     };
     (decision, memory)
@@ -68,10 +74,14 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         steps: Vec::new(),
         signals: Vec::new(),
         ceilings: Vec::new(),
+        guards: Vec::new(),
+        advice: Vec::new(),
+        deficit: None,
         counts: None,
         start_up: None,
         drain: None,
         reversals: Vec::new(),
+        scalability: None,
         conditions: conditions::unseen(fault),
         wants_age: false,
         footprint: None,
@@ -89,6 +99,7 @@ fn weigh(
     let spec = workload.spec_replicas;
     memory.begin(policy, spec, now);
     memory.learn(workload, now);
+    memory.learn_scalability(policy, &observation.scalability, workload, now);
     let yardstick = yardstick(policy, workload, memory);
     let mut counts = match policy.compat {
         Compat::None => count(&workload.pods, spec, yardstick, now),
@@ -98,6 +109,7 @@ fn weigh(
     let rollout = rollout(workload, memory, now);
     let mut limits = limits(policy, workload, &observation.shares, memory);
     counts.reachable = reachable(policy, workload, memory);
+    let guards = guard::watch(policy, &observation.guards, memory, &counts, Some(spec), now);
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
@@ -111,11 +123,8 @@ fn weigh(
         base,
         scale_down_window,
         keep: kept(policy),
-        lead_time: memory
-            .known_start_up()
-            .and_then(|known| known.quantile(90))
-            .unwrap_or(policy.warm_up.declared)
-            + yardstick.warm_up,
+        lead_time: lead_time(policy, memory, yardstick),
+        guarded_by: guards.first(),
         now,
     };
     let demand = demand(&ground, &observation.readings, memory, &mut trail);
@@ -137,30 +146,49 @@ fn weigh(
         contest,
         history_awaited: memory.past == Past::Awaited,
         may_write: orders.may_write(),
+        guards: &guards,
     };
-    let (steady, wants_age) = guard_scale_down(&ground, &demand, &scene, safe, &mut trail);
-    let wish = Wish { rollout, ..wish(policy, spec, base, steady, &demand, memory, now) };
+    let (steady, wants_age) = hold_scale_in(&ground, &demand, &scene, safe, &mut trail);
+    let may_step_down = !policy.scale_down_paused && contest.is_none() && counts.serving > 0;
+    let wish = Wish { rollout, may_step_down, ..wish(policy, spec, base, steady, &demand, memory, now) };
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
     let outcome = match policy.compat {
-        Compat::None => settle(policy, workload, &counts, &limits, &wish, &orders, memory, now, &mut trail),
+        Compat::None => {
+            settle(policy, workload, &counts, &limits, &guards, &wish, &orders, memory, now, &mut trail)
+        }
         Compat::Hpa => settle_as_hpa(policy, spec, &wish, memory, now, &mut trail),
     };
     let writes = orders.may_write() && outcome.replicas != spec;
     if writes {
         memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
         memory.overwritten.ask(now);
+        memory.note_step(now);
     }
+    let guarded = guards.reports();
+    let evidence = Evidence {
+        policy,
+        signals: &demand.signals,
+        guards: &guarded,
+        serving: counts.serving,
+        outcome: &outcome,
+        trail: &trail,
+        now,
+    };
+    let bottleneck = evidence.condition(&mut memory.bottleneck);
     let conditions = conditions::seen(&conditions::Seen {
         policy,
         counts: &counts,
         pods: workload.pods.len(),
         spec_replicas: spec,
         demand: &demand,
+        guards: &guarded,
+        bottleneck,
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
         limits: &limits,
+        scalability: memory.scalability_condition(policy),
         outcome: &outcome,
         orders: &orders,
         reversals: (reversals >= FLAPPING_REVERSALS).then_some((reversals, scale_down_window)),
@@ -179,16 +207,30 @@ fn weigh(
             let frozen = orders.frozen.as_ref().map(|frozen| frozen.replicas);
             // What is not used may serve somebody who waits.
             let need = outcome.need.filter(|_| !policy.scale_up_paused);
-            let wanted = frozen.or(need).unwrap_or(spec).max(outcome.replicas);
+            let guarded = guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas);
+            let wanted = frozen.or(need).unwrap_or(spec).min(guarded).max(outcome.replicas);
             wanted.min(limits.beside_budgets)
         } else {
             spec
         },
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
+    let case = advice::Case {
+        policy,
+        outcome: &outcome,
+        guards: &guarded,
+        footprint: &footprint,
+        shares: &observation.shares,
+        peak: memory.scalability_peak(policy),
+        moved: memory.bottleneck.moved,
+    };
+    let advice = case.sentences();
+    let deficit = deficit(policy, &demand.signals, counts.capacity);
+    let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
-    Decision { footprint: Some(footprint), ..decision }
+    let scalability = memory.scalability_report(policy);
+    Decision { footprint: Some(footprint), guards: guarded, advice, deficit, scalability, ..decision }
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -219,10 +261,14 @@ fn report(
         steps: trail.into_steps(),
         signals: demand.signals,
         ceilings: limits.reports,
+        guards: Vec::new(),
+        advice: Vec::new(),
+        deficit: None,
         counts: Some(counts),
         start_up,
         drain,
         reversals,
+        scalability: None,
         conditions,
         wants_age,
         footprint: None,
@@ -246,6 +292,12 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
         None => workload.progress_deadline,
     };
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
+}
+
+/// From asking for a pod until it is warm.
+fn lead_time(policy: &Policy, memory: &Memory, yardstick: Yardstick) -> Span {
+    let measured = memory.known_start_up().and_then(|known| known.quantile(90));
+    measured.unwrap_or(policy.warm_up.declared) + yardstick.warm_up
 }
 
 /// Pods that were asked for and never appear (a quota, a webhook) stop counting as ordered when a pod would be given up:
@@ -369,87 +421,6 @@ fn look_ahead(ground: &Ground<'_>, demand: &Demand, stabilized: u32, trail: &mut
     after
 }
 
-/// What a scale-in heeds beside demand and pods.
-struct Scene {
-    spec_replicas: u32,
-    rollout: Rollout,
-    contest: Option<Contest>,
-    history_awaited: bool,
-    may_write: bool,
-}
-
-/// Holds a scale-in for which the world is not fit. Works on the base. Also tells whether nothing but a proven age
-/// is missing.
-fn guard_scale_down(
-    ground: &Ground<'_>,
-    demand: &Demand,
-    scene: &Scene,
-    stabilized: u32,
-    trail: &mut Trail,
-) -> (u32, bool) {
-    let (policy, base, pending) = (ground.policy, ground.base, ground.counts.ordered);
-    if stabilized >= base || policy.compat == Compat::Hpa {
-        return (stabilized, false);
-    }
-    let hold = demand
-        .no_scale_down
-        .clone()
-        .or_else(|| {
-            (ground.counts.serving == 0)
-                .then(|| (Reason::NoReadyPods, "nothing is removed while no pod serves".to_owned()))
-        })
-        // A rollout explains the pods that are still to come.
-        .or_else(|| {
-            (scene.rollout == Rollout::Progressing).then(|| {
-                (Reason::RolloutInProgress, "nothing is removed while a rollout is under way".to_owned())
-            })
-        })
-        .or_else(|| {
-            (pending > 0).then(|| {
-                let pods = if pending == 1 { "1 pod is".to_owned() } else { format!("{pending} pods are") };
-                (Reason::PodsStarting, format!("nothing is removed while {pods} still to come or to warm up"))
-            })
-        })
-        .or_else(|| {
-            policy
-                .scale_down_paused
-                .then(|| (Reason::Paused, "scale-down is paused by the policy".to_owned()))
-        })
-        .or_else(|| {
-            scene.contest.map(|contest| {
-                let until = super::moment(contest.until);
-                let message = format!(
-                    "somebody else sets the count to {} again and again: nothing is removed before {until}",
-                    contest.theirs
-                );
-                (Reason::ReplicasOverwritten, message)
-            })
-        })
-        .or_else(|| {
-            scene.history_awaited.then(|| {
-                let message = "nothing is removed before the history of the signals is read";
-                (Reason::HistoryPending, message.to_owned())
-            })
-        })
-        .or_else(|| {
-            // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
-            // says would change each time that it is asked.
-            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
-            let falls = scene.may_write
-                && floored < scene.spec_replicas
-                && policy.scale_down.select != SelectPolicy::Disabled;
-            (falls && !demand.ages_proven).then(|| {
-                (
-                    Reason::AgeUnconfirmed,
-                    "nothing is removed before the data's age is measured anew".to_owned(),
-                )
-            })
-        });
-    let Some((reason, message)) = hold else { return (stabilized, false) };
-    trail.note(StepName::ScaleDownGuard, stabilized, base, reason, message);
-    (base, reason == Reason::AgeUnconfirmed)
-}
-
 /// What demand and floors ask for, before rates and limits.
 fn wish(
     policy: &Policy,
@@ -476,6 +447,7 @@ fn wish(
         without_signal: without,
         scale_up_paused: policy.scale_up_paused && policy.mode != Mode::Frozen,
         rollout: Rollout::Settled,
+        may_step_down: false,
     }
 }
 

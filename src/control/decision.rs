@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::deficit::Deficit;
+use super::guard::GuardReport;
 use super::observation::Workload;
 use super::reason::Reason;
 use crate::api::Enforcement;
@@ -42,6 +44,15 @@ pub struct Decision {
     pub signals: Vec<SignalReport>,
     /// Each ceiling, in the policy's order.
     pub ceilings: Vec<CeilingReport>,
+    /// Each guard, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardReport>,
+    /// What would help, in plain sentences; only while something is unmet or the bottleneck lies behind the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
+    /// Load against what the present pods carry; none while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deficit: Option<Deficit>,
     /// The workload's pods, counted.
     pub counts: Option<Counts>,
     /// Time from creation to Ready, as measured.
@@ -52,6 +63,9 @@ pub struct Decision {
     /// The changes of the last half hour after which the direction changed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reversals: Vec<Time>,
+    /// What the fit of the scalability ceiling knows; none where no fit is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<ScalabilityReport>,
     /// What status shows as conditions, sorted by type.
     pub conditions: Vec<Condition>,
     /// A scale-in waits for nothing but an age measured at the evaluation itself: ask for it next time.
@@ -125,6 +139,8 @@ pub enum StepName {
     Rate,
     /// How many pods may be warming up at once.
     WarmUp,
+    /// What guards allow while what they watch suffers.
+    Guard,
     /// What must not be passed.
     Ceiling,
     /// What people and modes say.
@@ -183,6 +199,8 @@ pub enum Limit {
     Scalability,
     /// A person's emergency cap.
     EmergencyMax,
+    /// A guard.
+    Guard(String),
 }
 
 impl Limit {
@@ -193,6 +211,7 @@ impl Limit {
             Self::Connections(name) => format!("database connections of {name}"),
             Self::Scalability => "the scalability ceiling (USL)".to_owned(),
             Self::EmergencyMax => "the emergency cap".to_owned(),
+            Self::Guard(name) => format!("guard {name}"),
         }
     }
 }
@@ -205,6 +224,7 @@ impl fmt::Display for Limit {
             Self::Connections(name) => write!(f, "connections/{name}"),
             Self::Scalability => f.write_str("scalability"),
             Self::EmergencyMax => f.write_str("emergencyMax"),
+            Self::Guard(name) => write!(f, "guard/{name}"),
         }
     }
 }
@@ -229,10 +249,14 @@ pub struct Condition {
 pub enum ConditionType {
     /// Whether the count can be read and written.
     AbleToScale,
+    /// The bottleneck lies behind the workload.
+    BottleneckMoved,
     /// A ceiling lies below `minReplicas`.
     BudgetInfeasible,
     /// The count changes direction too often.
     Flapping,
+    /// A guard holds the count.
+    Guarded,
     /// Pods do not become Ready in time, or do not appear; they are not waited for.
     PodsFailing,
     /// Everything is in order: readable, measured and free to act.
@@ -241,6 +265,8 @@ pub enum ConditionType {
     ReplicasOverwritten,
     /// A rollout makes no progress; it is not waited for.
     RolloutStalled,
+    /// Whether the scalability ceiling that is fitted has been earned.
+    ScalabilityFitted,
     /// Whether signals drive the count.
     ScalingActive,
     /// Whether a limit holds the count.
@@ -286,6 +312,28 @@ pub struct StartUp {
     pub p90: Span,
     /// Starts measured.
     pub samples: u32,
+}
+
+/// What is known of a workload's scalability law.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalabilityReport {
+    /// The revision that it is about.
+    pub revision: u64,
+    /// Since when that revision runs alone.
+    pub since: Time,
+    /// Windows that count.
+    pub windows: u32,
+    /// Contention α as fitted.
+    pub alpha: Option<f64>,
+    /// Coherency β as fitted.
+    pub beta: Option<f64>,
+    /// The peak N* as fitted.
+    pub peak: Option<f64>,
+    /// Its upper bound, where there is a ceiling.
+    pub peak_at_most: Option<f64>,
+    /// The ceiling.
+    pub ceiling: Option<u32>,
 }
 
 /// Time from the request to shut down until a pod is gone.

@@ -54,6 +54,8 @@ pub(super) struct Ground<'a> {
     pub(super) keep: Span,
     /// How long it takes until an added pod shows in a signal.
     pub(super) lead_time: Span,
+    /// The guard under which safety nets are silent, if there is one.
+    pub(super) guarded_by: Option<&'a str>,
     pub(super) now: Time,
 }
 
@@ -323,6 +325,9 @@ fn add_by_nets(
     let base = ground.base;
     let leading_need =
         seen.iter().filter_map(|seen| seen.need).map(|need| ceil_count_forgiving(need.grow)).max();
+    // While nothing is known of the load, what is added in all stays measured by what was known last.
+    let leading_need = leading_need.or(memory.leading_need).unwrap_or(base);
+    memory.leading_need = Some(leading_need);
     let mut replicas = leading;
     for (seen, memory) in seen.iter().zip(&mut memory.signals) {
         let Some(value) = seen.net_value_above_target() else {
@@ -331,9 +336,21 @@ fn add_by_nets(
             }
             continue;
         };
+        if let Some(guard) = ground.guarded_by {
+            // What becomes of the value now tells nothing of the step before.
+            memory.net_step = None;
+            let message = format!(
+                "{} is {}, above {}: silent while guard {guard} holds the count",
+                seen.signal.name,
+                spelled(value),
+                spelled(seen.signal.target)
+            );
+            trail.note(StepName::SafetyNet, replicas, replicas, Reason::NetSilent, message);
+            continue;
+        }
         let situation = NetSituation {
             base,
-            leading_need: leading_need.unwrap_or(base),
+            leading_need,
             ordered: ground.counts.ordered,
             lead_time: ground.lead_time + seen.signal.max_age,
             now: ground.now,

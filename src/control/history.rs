@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::decide::{FLAPPING_SPAN, MISSED_EVALUATIONS, WIDEST, decide, kept};
 use super::limits::rollout_shape;
 use super::memory::{Memory, Past};
-use super::observation::{Observation, Overrides, Pod, PodId, Rollout, Target, Workload};
+use super::observation::{Observation, Overrides, Pod, PodId, Rollout, ScalabilityView, Target, Workload};
 use super::policy::Policy;
 use crate::api::{Role, TargetKind};
 use crate::ceiling::connections::RolloutShape;
@@ -247,7 +247,9 @@ impl<'a> Scene<'a> {
             readings,
             target: Target::Seen(self.workload_at(then, replicas)),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: Vec::new(),
         }
     }

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use super::decision::{CeilingReport, Limit};
 use super::memory::Memory;
 use super::observation::{BudgetShare, Recall, Workload};
-use super::policy::{ConnectionSource, Connections, Policy, Scalability};
+use super::policy::{ConnectionSource, Connections, Policy, Scalability, ScalabilityLaw};
 use crate::api::Enforcement;
 use crate::capacity::Durations;
 use crate::ceiling::connections::{
     Assume, RolloutShape, carried_pods, fitting_pool, largest_count, pods_beside,
 };
-use crate::ceiling::scalability;
+use crate::ceiling::scalability::{self, Coefficients};
 
 /// What all limits come to together.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    fn lower(&mut self, replicas: u32, limit: &Limit) {
+    pub(super) fn lower(&mut self, replicas: u32, limit: &Limit) {
         if replicas < self.replicas {
             *self = Self { replicas, limit: limit.clone() };
         }
@@ -82,18 +82,15 @@ pub(super) fn limits(
             }
         });
     }
-    if let Some(law) = &policy.scalability {
-        let replicas = scalability::ceiling(law);
-        limits.take(CeilingReport {
-            limit: Limit::Scalability,
-            replicas,
-            growth_limit: replicas,
-            enforcement: law.enforcement,
-            message: scalability_message(law),
-        });
-        if let Some(replicas) = replicas.filter(|_| law.enforcement != Enforcement::Observe) {
+    if let Some(scalability) = &policy.scalability {
+        let report = match &scalability.law {
+            ScalabilityLaw::Declared(law) => declared(scalability, law),
+            ScalabilityLaw::Fitted(_) => memory.scalability.ceiling(scalability),
+        };
+        if let Some(replicas) = report.replicas.filter(|_| report.enforcement != Enforcement::Observe) {
             limits.beside_budgets = limits.beside_budgets.min(replicas);
         }
+        limits.take(report);
     }
     limits
 }
@@ -226,8 +223,20 @@ impl Limits {
     }
 }
 
-fn scalability_message(law: &Scalability) -> String {
-    let knee = law
+/// The ceiling of a law whose coefficients somebody measured.
+fn declared(scalability: &Scalability, law: &Coefficients) -> CeilingReport {
+    let replicas = scalability::ceiling(law, scalability.safety, scalability.marginal_gain);
+    CeilingReport {
+        limit: Limit::Scalability,
+        replicas,
+        growth_limit: replicas,
+        enforcement: scalability.enforcement,
+        message: declared_in_words(scalability, law),
+    }
+}
+
+fn declared_in_words(ceiling: &Scalability, law: &Coefficients) -> String {
+    let knee = ceiling
         .marginal_gain
         .map(|gain| {
             format!(
@@ -242,7 +251,7 @@ fn scalability_message(law: &Scalability) -> String {
             "declared α {} and β {}: throughput peaks at {peak:.1} replicas, {} % of that is allowed{knee}",
             law.alpha,
             law.beta,
-            (law.safety * 100.0).round(),
+            (ceiling.safety * 100.0).round(),
         ),
         None => format!("declared α {} and β 0: throughput has no peak{knee}", law.alpha),
     }

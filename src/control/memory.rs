@@ -2,11 +2,14 @@
 
 use super::decide::MISSED_EVALUATIONS;
 use super::decision::Drain;
+use super::diagnosis::Bottleneck;
+use super::guard::GuardMemory;
 use super::moment;
 use super::observation::Workload;
 use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
+use super::scalability::{RecalledScalability, ScalabilityMemory};
 use super::window::{Extreme, Window};
 use crate::api::Role;
 use crate::capacity::Durations;
@@ -32,6 +35,13 @@ pub struct Memory {
     pub(super) last_fresh: Option<Time>,
     /// One entry a signal.
     pub(super) signals: Vec<SignalMemory>,
+    /// One entry a guard.
+    pub(super) guards: Vec<GuardMemory>,
+    /// Where the bottleneck is.
+    pub(super) bottleneck: Bottleneck,
+    /// What the leading signals needed when they were last fit to use, or the count when they never were: what safety nets
+    /// add is measured by it.
+    pub(super) leading_need: Option<u32>,
     /// Recommendations, for growth.
     pub(super) scale_up: Window<u32>,
     /// Recommendations, for shrinking.
@@ -52,6 +62,8 @@ pub struct Memory {
     pub(super) start_up: Durations,
     /// Time from the request to shut down until a pod was gone.
     pub(super) drain: Durations,
+    /// The workload's scalability law, as far as it is known.
+    pub(super) scalability: ScalabilityMemory,
     /// What is known of the time before.
     pub(super) past: Past,
 }
@@ -118,6 +130,9 @@ impl Default for Memory {
             last_recommendation: None,
             last_fresh: None,
             signals: Vec::new(),
+            guards: Vec::new(),
+            bottleneck: Bottleneck::default(),
+            leading_need: None,
             scale_up: Window::new(Extreme::Smallest),
             scale_down: Window::new(Extreme::Largest),
             changes: Changes::default(),
@@ -128,6 +143,7 @@ impl Default for Memory {
             overwritten: Overwritten::default(),
             start_up: Durations::default(),
             drain: Durations::default(),
+            scalability: ScalabilityMemory::default(),
             past: Past::None,
         }
     }
@@ -162,6 +178,16 @@ impl Memory {
     /// A memory that knows how long pods took to go before it began, for example from status after a restart.
     pub fn recall_drain(&mut self, drain: Drain) {
         self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
+    }
+
+    /// A memory that knows of a scalability ceiling from before it began, for example from status after a restart.
+    pub fn recall_scalability(&mut self, known: RecalledScalability) {
+        self.scalability.recall(known);
+    }
+
+    /// From when on the workload's throughput is of use for its scalability law; none before the workload was seen.
+    pub fn scalability_since(&self) -> Option<Time> {
+        self.scalability.since()
     }
 
     /// Why a scale-in still waits for the time before this memory to pass out of the scale-in `window`, if it does.
@@ -255,6 +281,8 @@ impl Memory {
                     asked: self.asked.map(|asked| Asked { at: now, ..asked }),
                     start_up: std::mem::take(&mut self.start_up),
                     drain: std::mem::take(&mut self.drain),
+                    scalability: std::mem::take(&mut self.scalability),
+                    guards: std::mem::take(&mut self.guards),
                     ..Self::default()
                 };
             } else if now.since(last) > polling_interval.times(MISSED_EVALUATIONS) {

@@ -1,10 +1,14 @@
 //! The decision: from signals to a count, with its explanation.
 
+mod advice;
 mod compile;
 mod conditions;
 mod decide;
 mod decision;
+mod deficit;
 mod demand;
+mod diagnosis;
+mod guard;
 mod history;
 mod limits;
 mod memory;
@@ -14,6 +18,8 @@ mod overwritten;
 mod policy;
 mod rate;
 mod reason;
+mod scalability;
+mod scale_in;
 mod settle;
 mod trail;
 mod window;
@@ -21,19 +27,24 @@ mod window;
 pub use decide::decide;
 pub use decision::{
     CeilingReport, Condition, ConditionStatus, ConditionType, Decision, Drain, Footprint, Limit,
-    SignalReport, StartUp, Step, StepName,
+    ScalabilityReport, SignalReport, StartUp, Step, StepName,
 };
+pub use deficit::Deficit;
+pub use guard::{Activation, GuardReport, GuardState};
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
     BudgetShare, CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Recall, Rival,
-    Rollout, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
+    Rollout, ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy,
+    Workload,
 };
 pub use policy::{
-    Compat, ConnectionSource, Connections, Fallback, Held, MaxConcurrent, Policy, PolicyError, Rate, Rules,
-    Scalability, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, FitRules, Guard, Held, MaxConcurrent, Policy,
+    PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
 pub use reason::Reason;
+pub use scalability::RecalledScalability;
+pub(crate) use scalability::significant;
 pub use trail::spelled;
 
 /// A moment as people and machines read it, RFC 3339 to the second.

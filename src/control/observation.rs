@@ -11,6 +11,9 @@ use crate::time::{Span, Time};
 pub struct Observation {
     /// One reading a metric, in the policy's order.
     pub readings: Vec<Reading>,
+    /// One reading a guard, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Reading>,
     /// The workload, or why it could not be seen.
     pub target: Target,
     /// What a person asked for by annotation, beside the spec.
@@ -19,6 +22,9 @@ pub struct Observation {
     /// The workload's shares of the budgets that the policy draws on, in the policy's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<BudgetShare>,
+    /// What was read of the workload's throughput for its scalability law.
+    #[serde(default, skip_serializing_if = "ScalabilityView::is_empty")]
+    pub scalability: ScalabilityView,
     /// Other autoscalers and policies on the same workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,
@@ -106,6 +112,49 @@ pub enum Recall {
     Soft,
     /// Its deadline has passed: cut to at once.
     Hard,
+}
+
+/// What was read of a workload's throughput since the evaluation before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalabilityView {
+    /// In order of time, evenly spaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<ScalabilitySample>,
+    /// Everything there is to read has been read.
+    #[serde(default)]
+    pub complete: bool,
+    /// Why nothing could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+impl ScalabilityView {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A workload's throughput and load at one moment; none where the query gave no number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalabilitySample {
+    /// The moment.
+    pub at: Time,
+    /// Work done per second.
+    pub throughput: Option<f64>,
+    /// Ready replicas.
+    pub ready_replicas: Option<f64>,
+    /// The share of the limiting resource in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilization: Option<f64>,
+    /// What tells that the workload is full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<f64>,
+    /// What tells that load is carried well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<f64>,
 }
 
 /// A pod's identity, stable for its life.

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use crate::api::{
-    Absent, AveragedOver, Coverage, Enforcement, FallbackBehavior, Mode, PolicyKind, Ramp, Role,
-    RolloutOverlap, SelectPolicy, TargetKind, WarmUpSource, Warnings, Zero,
+    Absent, AveragedOver, Comparison, Coverage, Enforcement, FallbackBehavior, GuardAction, Mode, OnMissing,
+    PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
+    Zero,
 };
+use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
 use crate::time::{Span, Time};
 
@@ -64,6 +66,8 @@ pub struct Policy {
     pub connections: Vec<Connections>,
     /// Scalability ceiling.
     pub scalability: Option<Scalability>,
+    /// Guards.
+    pub guards: Vec<Guard>,
     /// Fallback.
     pub fallback: Option<Fallback>,
 }
@@ -96,6 +100,11 @@ impl Policy {
         }
         let most =
             Span::from_millis(self.scale_down.window.millis().div_euclid(DELAY_SHARE)).min(LONGEST_DELAY);
+        self.spread(most)
+    }
+
+    /// A span from zero to `most`, in whole seconds, that differs from policy to policy.
+    pub(super) fn spread(&self, most: Span) -> Span {
         let choices = most.millis().div_euclid(1000).saturating_add(1);
         // Seeds of policies made one after the other differ in few bits.
         let spread = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
@@ -248,18 +257,75 @@ pub enum ConnectionSource {
 }
 
 /// A scalability ceiling.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scalability {
-    /// Contention.
-    pub alpha: f64,
-    /// Coherency.
-    pub beta: f64,
+    /// The law.
+    pub law: ScalabilityLaw,
     /// The ceiling as a share of the peak.
     pub safety: f64,
     /// Stop where one more replica adds less than this share of the first.
     pub marginal_gain: Option<f64>,
     /// What the ceiling does.
     pub enforcement: Enforcement,
+}
+
+/// Where the law's coefficients come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScalabilityLaw {
+    /// Somebody measured them.
+    Declared(Coefficients),
+    /// They are worked out while the workload runs.
+    Fitted(Box<FitRules>),
+}
+
+/// How the law is worked out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitRules {
+    /// The queries, and how long their windows are and count.
+    pub queries: ScalabilityFit,
+    /// The workload is full while the saturation query yields more.
+    pub saturated_above: f64,
+    /// The objective is met while its query yields no more.
+    pub objective_at_most: f64,
+}
+
+impl FitRules {
+    /// Samples of one window.
+    pub(super) const SAMPLES: u32 = 8;
+
+    /// Length of a window.
+    pub fn window(&self) -> Span {
+        Span::from_seconds(self.queries.window_seconds.max(1).into())
+    }
+
+    /// From one sample to the next.
+    pub fn step(&self) -> Span {
+        Span::from_millis(self.window().millis().div_euclid(Self::SAMPLES.into()))
+    }
+
+    /// The age at which a window counts no more.
+    pub fn expires_after(&self) -> Span {
+        Span::from_seconds(self.queries.expires_after_seconds.into())
+    }
+}
+
+/// A guard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    /// What is read, and what makes it fit to use. Its target is the threshold.
+    pub signal: Signal,
+    /// Which side of the threshold is bad.
+    pub comparison: Comparison,
+    /// At this value or better the guard may end.
+    pub release: f64,
+    /// What the count may not do while it is active.
+    pub action: GuardAction,
+    /// How long the value must have been good before it ends, and the time between two steps.
+    pub hold: Span,
+    /// The longest it may hold the count.
+    pub longest: Span,
+    /// What a value means that is not fit to use.
+    pub on_missing: OnMissing,
 }
 
 /// What to run with when no leading signal is fit to use.

@@ -53,6 +53,56 @@ pub enum Reason {
     /// The scalability ceiling holds the count.
     ScalabilityCeiling,
 
+    // ScalabilityFitted.
+    /// A scalability ceiling has been earned.
+    CeilingEarned,
+    /// Too few windows with constant size and enough load.
+    TooFewWindows,
+    /// A new revision has to earn its ceiling.
+    NewRevision,
+    /// Too few distinct sizes.
+    TooFewSizes,
+    /// The sizes are too close to each other.
+    RangeTooNarrow,
+    /// The fitted peak lies beyond what was seen.
+    NeverNearPeak,
+    /// There is no peak in what was seen.
+    NoPeakYet,
+    /// The peak can be at sizes too far apart.
+    IntervalTooWide,
+    /// The law does not describe what was measured.
+    PoorFit,
+    /// The workload was only seen beyond its peak.
+    OnlyBeyondPeak,
+    /// Throughput grows better than linearly.
+    Superlinear,
+    /// Throughput does not grow at all.
+    NoGrowth,
+    /// What was seen is too old.
+    WindowsExpired,
+    /// No coefficients fit.
+    NotFitted,
+    /// The queries of the fit cannot be answered.
+    WindowsUnreadable,
+
+    // Guards, and where the bottleneck is.
+    /// A guard is active and holds the count.
+    GuardActive,
+    /// A guard has held the count for as long as it may: the count moves step by step.
+    GuardExpired,
+    /// A guard takes pods away, step by step.
+    GuardStepDown,
+    /// A guard's value is not fit to use.
+    GuardUnfit,
+    /// No guard holds the count.
+    NoGuardActive,
+    /// The bottleneck lies behind the workload.
+    BottleneckBehind,
+    /// Nothing tells of a bottleneck behind the workload.
+    NoBottleneckBehind,
+    /// Where the bottleneck is cannot be told.
+    BottleneckUnknown,
+
     // Expiries and disturbances.
     /// Pods are not Ready long after they should have been.
     PodsNotReady,
@@ -116,6 +166,8 @@ pub enum Reason {
     NetExhausted,
     /// A safety net waits for pods that are starting.
     NetWaiting,
+    /// A safety net is silent while a guard is active.
+    NetSilent,
     /// The last step of a safety net did not help.
     NetIneffective,
     /// A scale-in would push a signal back over its scale-out edge.

@@ -1,7 +1,10 @@
 //! Who wins: people, ceilings, floors and demand, in this order, and how fast the count may move.
 
+mod guards;
+
 use super::decision::{Limit, StepName};
-use super::limits::Limits;
+use super::guard::Guards;
+use super::limits::{Bound, Limits};
 use super::memory::Memory;
 use super::observation::{Observation, Override, Rival, Rollout, Workload};
 use super::policy::{Held, Policy};
@@ -28,6 +31,8 @@ pub(super) struct Wish {
     pub(super) scale_up_paused: bool,
     /// The rollout under way; one that makes no progress counts as stalled.
     pub(super) rollout: Rollout,
+    /// Nothing but its own rules keeps a guard from taking pods away.
+    pub(super) may_step_down: bool,
 }
 
 /// What people and modes order.
@@ -95,6 +100,7 @@ pub(super) fn settle(
     workload: &Workload,
     counts: &Counts,
     limits: &Limits,
+    guards: &Guards<'_>,
     wish: &Wish,
     orders: &Orders,
     memory: &Memory,
@@ -102,7 +108,12 @@ pub(super) fn settle(
     trail: &mut Trail,
 ) -> Outcome {
     let spec = workload.spec_replicas;
-    let case = Case { policy, workload, counts, limits, wish, orders, memory, now };
+    let mut growth = limits.growth.clone();
+    // A count that a person holds is no matter of guards.
+    if let Some(guard) = guards.growth(policy.min).filter(|_| orders.frozen.is_none()) {
+        growth.lower(guard.replicas, &guard.limit);
+    }
+    let case = Case { policy, workload, counts, limits, growth, guards, wish, orders, memory, now };
     let ruling = case
         .hands_off()
         .or_else(|| case.emergency())
@@ -129,6 +140,9 @@ struct Case<'a> {
     workload: &'a Workload,
     counts: &'a Counts,
     limits: &'a Limits,
+    /// Growth by need ends here: the lowest of limits and guards.
+    growth: Bound,
+    guards: &'a Guards<'a>,
     wish: &'a Wish,
     orders: &'a Orders,
     memory: &'a Memory,
@@ -194,7 +208,7 @@ impl Case<'_> {
         })
     }
 
-    /// Rows 5 to 7: a ceiling that fell below the count, floors, demand.
+    /// Rows 5 to 8: a ceiling that fell below the count, guards, floors, demand.
     fn by_need(&self, trail: &mut Trail) -> Ruling {
         let spec = self.spec();
         let wanted = self.wanted(trail);
@@ -202,7 +216,11 @@ impl Case<'_> {
         if let Some(walk) = self.walk_down(rated) {
             return walk;
         }
-        let replicas = self.bounded_growth(rated, trail);
+        let guarded = self.guarded(rated, trail);
+        if let Some(step) = self.step_down(trail) {
+            return step;
+        }
+        let replicas = self.bounded_growth(guarded, trail);
         let (reason, message) = if replicas == spec {
             let last = trail.last_hold(spec);
             (last.map_or(Reason::WithinTolerance, |(reason, _)| reason), self.hold_sentence(trail))
@@ -210,7 +228,8 @@ impl Case<'_> {
             let direction = if replicas > spec { Reason::AboveTarget } else { Reason::BelowTarget };
             (direction, format!("{spec} → {replicas}{}{}", self.headroom(), self.cause(trail, replicas)))
         };
-        let reason = if self.wish.fallback_floor.or(self.wish.fallback_count).is_some() && self.wish.blind {
+        let falls_back = self.wish.fallback_floor.or(self.wish.fallback_count).is_some() && self.wish.blind;
+        let reason = if falls_back && !matches!(reason, Reason::GuardActive | Reason::GuardExpired) {
             Reason::Fallback
         } else {
             reason
@@ -382,7 +401,7 @@ impl Case<'_> {
         let wish = self.wish;
         let floor = self.policy.min.max(wish.fallback_floor.unwrap_or(0));
         let wanted = wish.fallback_count.unwrap_or(wish.demanded).max(floor);
-        let growth = &self.limits.growth;
+        let growth = &self.growth;
         let known = !wish.blind && self.spec() > 0;
         // Growth may end below a count that is kept: in a rollout draining pods take room.
         let reach = growth.replicas.max(self.spec().min(self.limits.soft.replicas));
@@ -444,6 +463,7 @@ pub(super) fn limit_reason(limit: &Limit) -> Reason {
         Limit::Connections(_) => Reason::ConnectionBudget,
         Limit::Scalability => Reason::ScalabilityCeiling,
         Limit::EmergencyMax => Reason::EmergencyMax,
+        Limit::Guard(_) => Reason::GuardActive,
     }
 }
 

@@ -48,6 +48,11 @@ impl Trail {
         })
     }
 
+    /// Whether a step of this name found this.
+    pub(super) fn found(&self, step: StepName, reason: Reason) -> bool {
+        self.steps.iter().any(|taken| taken.step == step && taken.reason == reason)
+    }
+
     pub(super) fn into_steps(self) -> Vec<Step> {
         self.steps
     }

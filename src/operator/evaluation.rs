@@ -8,7 +8,7 @@ use super::budgets::{draws, sight};
 use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
 use super::task::PolicyTask;
-use crate::api::{ChangeStatus, Coverage, Enforcement, Metric, ScalingPolicySpec};
+use crate::api::{ChangeStatus, Coverage, Enforcement, Guard, Metric, PrometheusQuery, ScalingPolicySpec};
 use crate::budget::Sight;
 use crate::cluster::{ApiError, ApiErrorKind, Look, PolicyRecord, Uid, View, moment};
 use crate::control::{Change, Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
@@ -43,6 +43,29 @@ pub(super) fn questions(
         newer_than,
     };
     spec.metrics.iter().map(question).collect()
+}
+
+/// What is asked for each guard of a policy, and where.
+fn guard_questions(
+    spec: &ScalingPolicySpec,
+    ask_age: bool,
+    newer_than: Option<Time>,
+) -> Vec<(&PrometheusQuery, Evaluation)> {
+    let question = |guard: &Guard| Evaluation {
+        query: guard.prometheus.query.clone(),
+        freshness_query: guard.freshness.query.clone(),
+        max_age: Span::from_seconds(guard.freshness.max_age_seconds.into()),
+        coverage: false,
+        ask_age,
+        newer_than,
+    };
+    spec.guards.iter().map(|guard| (&guard.prometheus, question(guard))).collect()
+}
+
+/// What was read at one evaluation.
+struct Readings {
+    metrics: Vec<Reading>,
+    guards: Vec<Reading>,
 }
 
 /// Growth under a limit on connections counts every pod that holds some; a watch may not have told of all. Nothing is
@@ -104,21 +127,27 @@ impl PolicyTask {
         compiled
     }
 
-    /// Asks for all signals at once.
-    async fn readings(&mut self, record: &PolicyRecord, spec: &ScalingPolicySpec, now: Time) -> Vec<Reading> {
+    /// Asks for all signals and guards at once.
+    async fn readings(&mut self, record: &PolicyRecord, spec: &ScalingPolicySpec, now: Time) -> Readings {
         let ask_age = self.state.wants_age || self.state.evaluations.is_multiple_of(AGE_EVERY);
         self.state.evaluations += 1;
         let newer_than = self.state.asked.replace(now);
-        let questions = questions(spec, ask_age, newer_than);
+        let metrics = questions(spec, ask_age, newer_than);
+        let guards = guard_questions(spec, ask_age, newer_than);
         let signals = &self.context.signals;
         let namespace = &record.key.namespace;
-        let answers = spec.metrics.iter().zip(&questions);
-        join_all(
-            answers.map(|(metric, question)| {
+        let (metrics, guards) = futures::join!(
+            join_all(spec.metrics.iter().zip(&metrics).map(|(metric, question)| {
                 signals.evaluate(&metric.prometheus.server, namespace, question, now)
-            }),
-        )
-        .await
+            })),
+            join_all(guards.iter().map(|(asked, question)| signals.evaluate(
+                &asked.server,
+                namespace,
+                question,
+                now
+            )))
+        );
+        Readings { metrics, guards }
     }
 
     /// Decides and writes. When the workload changed meanwhile, the decision is dropped with its memory and made anew.
@@ -127,16 +156,18 @@ impl PolicyTask {
         record: &PolicyRecord,
         spec: &ScalingPolicySpec,
         policy: &Arc<Policy>,
-        readings: Vec<Reading>,
+        readings: Readings,
     ) -> Evaluated {
         let mut observation = Observation {
-            readings,
+            readings: readings.metrics,
             target: Target::Unseen(TargetFault {
                 kind: TargetFaultKind::Unavailable,
                 message: String::new(),
             }),
             overrides: record.overrides.clone(),
+            guards: readings.guards,
             shares: Vec::new(),
+            scalability: self.samples(record, policy, self.context.clock.now()),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;
@@ -173,6 +204,9 @@ impl PolicyTask {
                 memory.note_written();
             }
             self.record_decision(record, spec, &observation, &decision, written, now);
+            if matches!(observation.target, Target::Seen(_)) {
+                self.state.samples.taken();
+            }
             self.state.live_through(&observation, now, &decision.steps);
             self.state.memory = memory;
             self.state.first = false;
@@ -293,6 +327,9 @@ impl PolicyTask {
             recalled,
             reversals: if self.state.first { self.state.recalled_reversals.clone() } else { Vec::new() },
             drain: self.state.recalled_drain.filter(|_| self.state.first),
+            scalability: self.state.recalled_scalability.filter(|_| self.state.first),
+            guards: if self.state.first { self.state.recalled_guards.clone() } else { Vec::new() },
+            bottleneck_moved: self.state.first && self.state.recalled_bottleneck_moved,
             recollection,
             now,
             spec: spec.clone(),

@@ -7,7 +7,9 @@ use super::evaluation::questions;
 use super::task::{PolicyTask, State};
 use crate::api::{ChangeStatus, ScalingPolicyStatus};
 use crate::cluster::{PolicyRecord, moment};
-use crate::control::{Change, History, Observation, PastCounts, Policy, Reason, Recollection, Workload};
+use crate::control::{
+    Change, History, Observation, PastCounts, Policy, Reason, Recollection, ScalabilityView, Workload,
+};
 use crate::signal::{Moments, Reading};
 use crate::time::Time;
 
@@ -147,7 +149,8 @@ impl State {
         steps: &[crate::control::Step],
     ) {
         let Some(recall) = &mut self.recall else { return };
-        recall.lived.push((now, observation.clone()));
+        let seen = Observation { scalability: ScalabilityView::default(), ..observation.clone() };
+        recall.lived.push((now, seen));
         recall.waited_for = steps.iter().any(|step| step.reason == Reason::HistoryPending);
     }
 }

@@ -10,6 +10,7 @@ mod options;
 mod record;
 mod report;
 mod run;
+mod samples;
 mod schedule;
 mod signals;
 mod supervisor;

@@ -70,25 +70,33 @@ fn notice(was: Option<&Condition>, is: &Condition) -> Option<Notice> {
         return None;
     }
     Some(Notice {
-        warning: !good(is) && !INTENDED.contains(&is.reason.as_str()),
+        warning: !good(is) && !INTENDED.contains(&is.reason.as_str()) && !to_be_earned(is),
         reason: is.reason.clone(),
         action: "Evaluate",
         note: is.message.clone(),
     })
 }
 
-/// A limit that passes by itself.
+/// A ceiling that is still to be earned is no trouble.
+fn to_be_earned(condition: &Condition) -> bool {
+    condition.type_ == "ScalabilityFitted" && condition.status == "False"
+}
+
+/// A limit that passes by itself, or a diagnosis that cannot be made for a reason that is told elsewhere.
 fn passing(condition: &Condition) -> bool {
-    condition.type_ == "ScalingLimited"
+    let limit = condition.type_ == "ScalingLimited"
         && condition.status == "True"
-        && !HOLDING.contains(&condition.reason.as_str())
+        && !HOLDING.contains(&condition.reason.as_str());
+    limit || condition.type_ == "BottleneckMoved" && condition.status == "Unknown"
 }
 
 fn good(condition: &Condition) -> bool {
     let wanted = match condition.type_.as_str() {
         "ScalingLimited"
+        | "BottleneckMoved"
         | "BudgetInfeasible"
         | "Flapping"
+        | "Guarded"
         | "PodsFailing"
         | "ReplicasOverwritten"
         | "RolloutStalled" => "False",
@@ -180,6 +188,13 @@ mod tests {
             ("a limit binds", &[FREE], &[HELD], &["ConnectionBudget!"]),
             ("another limit binds", &[HELD], &["ScalingLimited True TooManyReplicas"], &["TooManyReplicas!"]),
             ("a limit binds no more", &[HELD], &[FREE], &["DesiredWithinRange"]),
+            ("a ceiling is to be earned", &[], &["ScalabilityFitted False TooFewSizes"], &["TooFewSizes"]),
+            (
+                "a ceiling cannot be told",
+                &[],
+                &["ScalabilityFitted Unknown WindowsUnreadable"],
+                &["WindowsUnreadable!"],
+            ),
             ("a rate is no news", &[FREE], &[RATED], &[]),
             ("nor is its end", &[RATED], &[FREE], &[]),
             (
@@ -211,6 +226,32 @@ mod tests {
                 &[READY],
                 &["ReplicasOverwritten True ReplicasOverwritten", READY],
                 &["ReplicasOverwritten!"],
+            ),
+            (
+                "a guard acts",
+                &["Guarded False NoGuardActive"],
+                &["Guarded True GuardActive"],
+                &["GuardActive!"],
+            ),
+            ("it expires", &["Guarded True GuardActive"], &["Guarded True GuardExpired"], &["GuardExpired!"]),
+            ("it ends", &["Guarded True GuardExpired"], &["Guarded False NoGuardActive"], &["NoGuardActive"]),
+            (
+                "it is blind",
+                &["Guarded False NoGuardActive"],
+                &["Guarded Unknown GuardUnfit"],
+                &["GuardUnfit!"],
+            ),
+            (
+                "the bottleneck moves",
+                &["BottleneckMoved False NoBottleneckBehind"],
+                &["BottleneckMoved True BottleneckBehind"],
+                &["BottleneckBehind!"],
+            ),
+            (
+                "nobody knows, which is told of the signals",
+                &["BottleneckMoved False NoBottleneckBehind"],
+                &["BottleneckMoved Unknown BottleneckUnknown"],
+                &[],
             ),
             ("pods fail", &[READY], &["PodsFailing True PodsNotReady", READY], &["PodsNotReady!"]),
             ("a rollout stalls", &[READY], &["RolloutStalled True RolloutStalled"], &["RolloutStalled!"]),

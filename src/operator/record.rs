@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyKey;
-use crate::control::{Change, Decision, Drain, Observation, Recollection};
+use crate::control::{Activation, Change, Decision, Drain, Observation, RecalledScalability, Recollection};
 use crate::time::Time;
 
 /// The format's version; a reader refuses others.
@@ -43,6 +43,15 @@ pub struct Record {
     /// Drain times known from before; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
+    /// The scalability ceiling known from before, with the first decision of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalability: Option<RecalledScalability>,
+    /// Guards known to have been active before, by name; only with `first`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<(String, Activation)>,
+    /// The bottleneck was known to lie behind the workload; only with `first`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bottleneck_moved: bool,
     /// What became, before this evaluation, of the question about the time before the operator began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recollection: Option<Recollection>,
@@ -168,7 +177,9 @@ mod tests {
                 Target::Seen,
             ),
             overrides: crate::control::Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
+            scalability: crate::control::ScalabilityView::default(),
             rivals: Vec::new(),
         }
     }
@@ -201,6 +212,9 @@ mod tests {
                 recalled: Vec::new(),
                 reversals: Vec::new(),
                 drain: None,
+                scalability: None,
+                guards: Vec::new(),
+                bottleneck_moved: false,
                 recollection: None,
                 now,
                 spec: spec(),

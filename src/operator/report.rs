@@ -75,7 +75,7 @@ impl PolicyTask {
             message: fault.to_owned(),
         };
         let conditions = [condition(ConditionType::Ready), condition(ConditionType::ScalingActive)];
-        let before = self.state.written.conditions();
+        let before = self.state.written.last();
         let status = invalid_status(&conditions, before, record.generation, &self.state.changes, now);
         self.write_status(record, status, false, now).await;
     }

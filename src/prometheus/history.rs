@@ -34,6 +34,7 @@ impl Servers {
         let server = self.usable_server(server, namespace)?;
         let plan = server.plans.plan(request, matcher(&server.config, namespace))?;
         let age_query = match &plan.age {
+            _ if !request.ask_age => None,
             AgePlan::NotSampled => None,
             AgePlan::Derived(query) | AgePlan::Declared(query) => Some(query),
         };

@@ -1,7 +1,7 @@
 //! A policy and a plant, stepped through time together.
 
 use super::plant::Plant;
-use crate::control::{Decision, Memory, Observation, Overrides, Policy, Target, decide};
+use crate::control::{Decision, Memory, Observation, Overrides, Policy, ScalabilityView, Target, decide};
 use crate::signal::Reading;
 use crate::time::{Span, Time};
 
@@ -60,7 +60,9 @@ impl<'a> Course<'a> {
             readings,
             target: Target::Seen(self.plant.workload()),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

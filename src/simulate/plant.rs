@@ -2,15 +2,20 @@
 
 use std::collections::VecDeque;
 
+use super::chance::Chance;
 use crate::control::{CountOrPercent, Departed, Pod, PodId, Rollout, UpdateStrategy, Workload};
-use crate::number::{count_of, percent_rounded_down, percent_rounded_up};
+use crate::number::{count_of, floor_count, from_count, percent_rounded_down, percent_rounded_up};
 use crate::time::{Span, Time};
 
 /// What a plant is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlantSettings {
-    /// Time from creation to Ready.
+    /// Time from creation to Ready; the median where it varies.
     pub start_up: Span,
+    /// How much it varies: the standard deviation of its logarithm (a log-normal distribution). 0: not at all.
+    pub start_up_spread: f64,
+    /// A Ready pod's capacity grows in proportion to the time over this span.
+    pub warm_up: Span,
     /// Time from the request to shut down until a pod is gone.
     pub drain: Span,
     /// `maxSurge` and `maxUnavailable`.
@@ -19,6 +24,8 @@ pub struct PlantSettings {
     pub max_unavailable: CountOrPercent,
     /// Load that one Ready pod carries.
     pub capacity_per_pod: f64,
+    /// Repeats the start-up times.
+    pub seed: u64,
 }
 
 impl Default for PlantSettings {
@@ -26,10 +33,13 @@ impl Default for PlantSettings {
     fn default() -> Self {
         Self {
             start_up: Span::from_seconds(20),
+            start_up_spread: 0.0,
+            warm_up: Span::ZERO,
             drain: Span::from_seconds(2),
             max_surge: CountOrPercent::Percent(25),
             max_unavailable: CountOrPercent::Percent(25),
             capacity_per_pod: 100.0,
+            seed: 0,
         }
     }
 }
@@ -48,6 +58,11 @@ pub struct Plant {
     next_id: u64,
     /// When the rollout last moved on, and how many pods it had brought to Ready.
     progress: (Time, u32),
+    chance: Chance,
+    /// Ready pods.
+    serving: u32,
+    /// Nothing happens by itself before this moment.
+    next_event: Option<Time>,
 }
 
 /// Without progress for this long, a rollout has failed; Kubernetes' default.
@@ -58,6 +73,7 @@ struct PlantPod {
     id: PodId,
     revision: u32,
     created: Time,
+    ready: Time,
     terminating_since: Option<Time>,
 }
 
@@ -74,6 +90,9 @@ impl Plant {
             departed: Vec::new(),
             next_id: 0,
             progress: (now, 0),
+            chance: Chance::new(settings.seed),
+            serving: 0,
+            next_event: None,
         };
         plant.reconcile();
         plant.advance(now);
@@ -103,12 +122,13 @@ impl Plant {
         self.reconcile();
     }
 
-    /// Lets time pass, second by second.
+    /// Lets time pass.
     pub fn advance(&mut self, until: Time) {
-        while self.now < until {
-            self.now = (self.now + Span::from_seconds(1)).min(until);
+        while let Some(event) = self.next_event.filter(|event| *event <= until) {
+            self.now = event.max(self.now);
             self.reconcile();
         }
+        self.now = self.now.max(until);
     }
 
     /// Replicas asked for.
@@ -118,7 +138,24 @@ impl Plant {
 
     /// Ready pods.
     pub fn serving(&self) -> u32 {
-        count_of(self.pods.iter().filter(|pod| self.is_serving(pod)).count())
+        self.serving
+    }
+
+    /// What the Ready pods carry, in pods: those that still warm up count in part.
+    pub fn capacity(&self) -> f64 {
+        let warm_up = self.settings.warm_up;
+        if warm_up == Span::ZERO {
+            return from_count(self.serving);
+        }
+        let share =
+            |pod: &PlantPod| (self.now.since(pod.ready).seconds() / warm_up.seconds()).clamp(0.0, 1.0);
+        self.pods.iter().filter(|pod| self.is_serving(pod)).map(share).sum()
+    }
+
+    /// Pods that are not asked to stop, each with the moment since which it is Ready, if it is.
+    pub fn alive_since(&self) -> impl Iterator<Item = (Time, Option<Time>)> {
+        let alive = self.pods.iter().filter(|pod| pod.terminating_since.is_none());
+        alive.map(|pod| (pod.created, self.is_started(pod).then_some(pod.ready)))
     }
 
     /// Pods that exist and so can hold connections.
@@ -136,7 +173,7 @@ impl Plant {
         let pods = self.pods.iter().map(|pod| Pod {
             id: pod.id,
             created: pod.created,
-            ready_since: self.is_started(pod).then(|| pod.created + self.settings.start_up),
+            ready_since: self.is_started(pod).then_some(pod.ready),
             terminating_since: pod.terminating_since,
         });
         let alive = || self.pods.iter().filter(|pod| pod.terminating_since.is_none());
@@ -163,8 +200,7 @@ impl Plant {
     }
 
     fn is_started(&self, pod: &PlantPod) -> bool {
-        self.now >= pod.created + self.settings.start_up
-            && self.broken_from.is_none_or(|broken| pod.revision < broken)
+        self.now >= pod.ready && self.broken_from.is_none_or(|broken| pod.revision < broken)
     }
 
     fn is_serving(&self, pod: &PlantPod) -> bool {
@@ -183,13 +219,16 @@ impl Plant {
             CountOrPercent::Percent(percent) => percent_rounded_down(self.replicas, percent),
         };
         self.remove_excess(self.replicas.saturating_sub(unavailable));
+        self.bury();
         let rolling = self.alive(|pod| pod.revision < self.revision) > 0;
         let most = self.replicas.saturating_add(if rolling { surge } else { 0 });
         while self.alive(|_| true) < most && self.alive(|pod| pod.revision == self.revision) < self.replicas {
+            let ready = self.now + self.start_up();
             self.pods.push_back(PlantPod {
                 id: PodId(self.next_id),
                 revision: self.revision,
                 created: self.now,
+                ready,
                 terminating_since: None,
             });
             self.next_id += 1;
@@ -198,6 +237,21 @@ impl Plant {
         if ready > self.progress.1 {
             self.progress = (self.now, ready);
         }
+        self.serving = self.alive(|pod| self.is_started(pod));
+        let events = self.pods.iter().map(|pod| match pod.terminating_since {
+            Some(since) => since + self.settings.drain,
+            None => pod.ready,
+        });
+        self.next_event = events.filter(|event| *event > self.now).min();
+    }
+
+    fn start_up(&mut self) -> Span {
+        let median = self.settings.start_up;
+        if self.settings.start_up_spread <= 0.0 {
+            return median;
+        }
+        let factor = (self.settings.start_up_spread * self.chance.normal()).exp();
+        Span::from_millis(floor_count(median.seconds() * 1000.0 * factor).into())
     }
 
     fn alive(&self, counts: impl Fn(&PlantPod) -> bool) -> u32 {

@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use crate::cluster::PolicyKey;
-use crate::control::{Decision, Policy};
+use crate::control::{ConditionStatus, ConditionType, Decision, GuardState, Policy};
 use crate::number::from_count;
 use crate::signal::SignalState;
 use crate::time::Span;
@@ -55,8 +55,21 @@ const SIGNAL_AGE: usize = 12;
 const SIGNAL_FIT: usize = 13;
 const CEILING: usize = 14;
 const GROWTH_LIMIT: usize = 15;
+const GUARD_VALUE: usize = 16;
+const GUARD_THRESHOLD: usize = 17;
+const GUARD_ACTIVE: usize = 18;
+const GUARD_EXPIRED: usize = 19;
+const GUARD_FIT: usize = 20;
+const BOTTLENECK_MOVED: usize = 21;
+const CAPACITY: usize = 22;
+const DEFICIT: usize = 23;
+const DEFICIT_RATIO: usize = 24;
+const SCALABILITY_WINDOWS: usize = 25;
+const SCALABILITY_ALPHA: usize = 26;
+const SCALABILITY_BETA: usize = 27;
+const SCALABILITY_PEAK: usize = 28;
 
-const DESCRIPTIONS: [Description; 16] = [
+const DESCRIPTIONS: [Description; 29] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -81,6 +94,44 @@ const DESCRIPTIONS: [Description; 16] = [
         Some("limit"),
         "What growth may reach now under a ceiling, with pods that still hold connections counted",
     ),
+    describe("guard_value", Some("guard"), "Value of a guard in its query's own unit"),
+    describe("guard_threshold", Some("guard"), "Threshold of a guard in its query's own unit"),
+    describe("guard_active", Some("guard"), "1 while a guard is active, expired included, else 0"),
+    describe(
+        "guard_expired",
+        Some("guard"),
+        "1 while a guard has been active for longer than it may hold the count",
+    ),
+    describe("guard_fit", Some("guard"), "1 if a guard's value is fit to use, else 0"),
+    describe(
+        "bottleneck_moved",
+        None,
+        "1 while the bottleneck lies behind the workload, 0 while it does not, absent while nobody knows",
+    ),
+    describe(
+        "capacity",
+        Some("signal"),
+        "What the present pods carry at their target, in the unit of the signal furthest above its own",
+    ),
+    describe(
+        "deficit",
+        Some("signal"),
+        "Load beyond that capacity, in the signal's unit; 0 while there is none",
+    ),
+    describe(
+        "deficit_ratio",
+        None,
+        "Load beyond capacity as a share of the load, 0 to 1: what a load shedder has to turn away; absent while it is not \
+         known",
+    ),
+    describe(
+        "scalability_windows",
+        None,
+        "Windows of constant size and enough load from which the scalability law is fitted",
+    ),
+    describe("scalability_alpha", None, "Contention of the workload as fitted (Universal Scalability Law)"),
+    describe("scalability_beta", None, "Coherency of the workload as fitted (Universal Scalability Law)"),
+    describe("scalability_peak_replicas", None, "The count at which throughput peaks, as fitted"),
 ];
 
 impl PolicyFigures {
@@ -120,6 +171,35 @@ impl PolicyFigures {
         for ceiling in &decision.ceilings {
             figures.count(CEILING, Some(ceiling.limit.to_string()), ceiling.replicas);
             figures.count(GROWTH_LIMIT, Some(ceiling.limit.to_string()), ceiling.growth_limit);
+        }
+        for guard in &decision.guards {
+            let label = || Some(guard.name.clone());
+            figures.real(GUARD_VALUE, label(), guard.value);
+            figures.real(GUARD_THRESHOLD, label(), Some(guard.threshold));
+            let acts = guard.state != GuardState::Inactive;
+            figures.count(GUARD_ACTIVE, label(), Some(u32::from(acts)));
+            figures.count(GUARD_EXPIRED, label(), Some(u32::from(guard.state == GuardState::Expired)));
+            figures.count(GUARD_FIT, label(), Some(u32::from(guard.signal == SignalState::Fresh)));
+        }
+        let moved =
+            decision.conditions.iter().find(|condition| condition.kind == ConditionType::BottleneckMoved);
+        let moved = moved.filter(|condition| condition.status != ConditionStatus::Unknown);
+        figures.count(
+            BOTTLENECK_MOVED,
+            None,
+            moved.map(|condition| u32::from(condition.status == ConditionStatus::True)),
+        );
+        if let Some(known) = &decision.scalability {
+            figures.count(SCALABILITY_WINDOWS, None, Some(known.windows));
+            figures.real(SCALABILITY_ALPHA, None, known.alpha);
+            figures.real(SCALABILITY_BETA, None, known.beta);
+            figures.real(SCALABILITY_PEAK, None, known.peak);
+        }
+        if let Some(deficit) = &decision.deficit {
+            let label = || Some(deficit.signal.clone());
+            figures.real(CAPACITY, label(), Some(deficit.capacity));
+            figures.real(DEFICIT, label(), Some(deficit.excess));
+            figures.real(DEFICIT_RATIO, None, Some(deficit.share));
         }
         figures
     }

@@ -4,7 +4,8 @@
 
 use plimsoll::api::ScalingPolicySpec;
 use plimsoll::control::{
-    CountOrPercent, Observation, Overrides, Pod, PodId, Policy, Rollout, Target, UpdateStrategy, Workload,
+    CountOrPercent, Observation, Overrides, Pod, PodId, Policy, Rollout, ScalabilityView, Target,
+    UpdateStrategy, Workload,
 };
 use plimsoll::signal::{Age, Answer, Reading};
 use plimsoll::time::{Span, Time};
@@ -66,7 +67,9 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         readings,
         target: Target::Seen(workload),
         overrides: Overrides::default(),
+        guards: Vec::new(),
         shares: Vec::new(),
+        scalability: ScalabilityView::default(),
         rivals: Vec::new(),
     }
 }

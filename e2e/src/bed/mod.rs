@@ -29,7 +29,8 @@ use crate::plant::{Lasting, Plant, PlantSettings};
 use crate::real::audit::Request;
 use crate::real::cluster::SetupError;
 use crate::real::{
-    Cluster, ClusterOptions, Course, DEADLINE, Exporter, Kubelet, Prometheus, StartError, Target,
+    Cluster, ClusterOptions, Course, DEADLINE, Exporter, Kubelet, Prometheus, PrometheusOptions, ServicePast,
+    StartError, Target,
 };
 use requests::{Recording, RequestLog};
 
@@ -101,8 +102,19 @@ impl From<kube::Error> for BedError {
 impl Bed {
     /// Makes a bed in which `users` are known besides [`OPERATOR`], without any rights.
     pub async fn start(floor: Floor, users: &[&str]) -> Result<Arc<Self>, BedError> {
+        Self::start_with_past(floor, users, Vec::new()).await
+    }
+
+    /// The same, with a Prometheus that knows of a past.
+    pub async fn start_with_past(
+        floor: Floor,
+        users: &[&str],
+        past: Vec<ServicePast>,
+    ) -> Result<Arc<Self>, BedError> {
         let exporter = Exporter::start()?;
-        let prometheus = Prometheus::start(&[Target::new("service", exporter.address())]).await?;
+        let targets = vec![Target::new("service", exporter.address())];
+        let options = PrometheusOptions { targets, past, ..PrometheusOptions::default() };
+        let prometheus = Prometheus::start_with(options).await?;
         let ground = match floor {
             Floor::Double => Ground::double()?,
             Floor::Real => Ground::real(users).await?,

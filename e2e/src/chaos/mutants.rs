@@ -56,7 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "nothing is removed while a rollout is under way",
-        file: "src/control/decide.rs",
+        file: "src/control/scale_in.rs",
         text: "(scene.rollout == Rollout::Progressing).then(|| {",
         instead: "(scene.rollout == Rollout::Progressing && policy.max == 0).then(|| {",
     },
@@ -98,7 +98,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "paused is paused",
-        file: "src/control/decide.rs",
+        file: "src/control/scale_in.rs",
         text: "                .scale_down_paused\n",
         instead: "                .scale_down_paused.then_some(false).unwrap_or_default()\n",
     },
@@ -122,7 +122,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "where the count stays anyway no age is waited for",
-        file: "src/control/decide.rs",
+        file: "src/control/scale_in.rs",
         text: "(falls && !demand.ages_proven).then(|| {",
         instead: "((falls || policy.max > 0) && !demand.ages_proven).then(|| {",
     },

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll::control::{
-    Compat, CountOrPercent, Decision, Memory, Observation, Overrides, Policy, Rollout, Target,
-    UpdateStrategy, Workload, decide,
+    Compat, CountOrPercent, Decision, Memory, Observation, Overrides, Policy, Rollout, ScalabilityView,
+    Target, UpdateStrategy, Workload, decide,
 };
 use plimsoll::operator::{Options, Record, RunError, run};
 use plimsoll::prometheus::Servers;
@@ -140,7 +140,9 @@ impl Shadow {
                 progress_deadline: Span::from_seconds(600),
             }),
             overrides: Overrides::default(),
+            guards: Vec::new(),
             shares: Vec::new(),
+            scalability: ScalabilityView::default(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

@@ -1,19 +1,12 @@
 //! The simulated service: what its pods carry together, and how long requests take.
 
-use plimsoll::ceiling::scalability::relative_capacity;
-use plimsoll::control::Scalability;
+use plimsoll::ceiling::scalability::{Coefficients, relative_capacity};
 use plimsoll::number::from_count;
 
 /// Requests a second that one pod alone carries.
 const ONE_POD: f64 = 80.0;
 /// Contention and coherency of the Universal Scalability Law.
-const LAW: Scalability = Scalability {
-    alpha: 0.01,
-    beta: 0.0003,
-    safety: 1.0,
-    marginal_gain: None,
-    enforcement: plimsoll::api::Enforcement::Observe,
-};
+const LAW: Coefficients = Coefficients { alpha: 0.01, beta: 0.0003 };
 /// 99 of 100 requests take less than this in an idle service, in seconds.
 const IDLE_LATENCY: f64 = 0.04;
 /// Callers give up after this, in seconds.

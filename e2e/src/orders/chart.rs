@@ -8,14 +8,14 @@ use super::report::{Outcome, SideOutcome, title};
 use super::sample::Sample;
 use super::tally::real;
 
-const PANEL: (f64, f64) = (440.0, 150.0);
-const LEFT: f64 = 52.0;
-const TOP: f64 = 92.0;
-const GAP: (f64, f64) = (44.0, 46.0);
+pub(crate) const PANEL: (f64, f64) = (440.0, 150.0);
+pub(crate) const LEFT: f64 = 52.0;
+pub(crate) const TOP: f64 = 92.0;
+pub(crate) const GAP: (f64, f64) = (44.0, 46.0);
 const COLORS: [&str; 3] = ["#0072b2", "#e69f00", "#009e73"];
-const INK: &str = "#24292f";
-const QUIET: &str = "#8c959f";
-const LIMIT: &str = "#d1242f";
+pub(crate) const INK: &str = "#24292f";
+pub(crate) const QUIET: &str = "#8c959f";
+pub(crate) const LIMIT: &str = "#d1242f";
 
 /// The picture as SVG.
 pub fn svg(outcome: &Outcome) -> String {
@@ -77,27 +77,27 @@ fn legend(svg: &mut String, outcome: &Outcome) {
 }
 
 /// Where a chart is, and what its axes are worth.
-struct Panel {
-    left: f64,
-    top: f64,
-    seconds: f64,
-    most: f64,
+pub(crate) struct Panel {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) seconds: f64,
+    pub(crate) most: f64,
 }
 
 impl Panel {
-    fn x(&self, seconds: f64) -> f64 {
+    pub(crate) fn x(&self, seconds: f64) -> f64 {
         self.left + PANEL.0 * (seconds / self.seconds).clamp(0.0, 1.0)
     }
 
-    fn y(&self, value: f64) -> f64 {
+    pub(crate) fn y(&self, value: f64) -> f64 {
         self.bottom() - PANEL.1 * (value / self.most).clamp(0.0, 1.0)
     }
 
-    fn bottom(&self) -> f64 {
+    pub(crate) fn bottom(&self) -> f64 {
         self.top + PANEL.1
     }
 
-    fn axes(&self, svg: &mut String, title: &str) {
+    pub(crate) fn axes(&self, svg: &mut String, title: &str) {
         text(svg, (self.left + 4.0, self.top + 12.0), 10, QUIET, title);
         let step = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
         let step = step.into_iter().find(|step| self.most / step <= 6.0).unwrap_or(1000.0);
@@ -125,7 +125,7 @@ impl Panel {
         }
     }
 
-    fn steps(&self, svg: &mut String, points: &[(f64, f64)], color: &str) {
+    pub(crate) fn steps(&self, svg: &mut String, points: &[(f64, f64)], color: &str) {
         let mut path = String::new();
         for (number, (seconds, value)) in points.iter().enumerate() {
             let same = |other: Option<&(f64, f64)>| {
@@ -201,13 +201,13 @@ fn refusals(side: &SideOutcome) -> Vec<(f64, f64)> {
     seconds
 }
 
-fn text(svg: &mut String, (x, y): (f64, f64), size: u32, color: &str, words: &str) {
+pub(crate) fn text(svg: &mut String, (x, y): (f64, f64), size: u32, color: &str, words: &str) {
     let words = words.replace('&', "&amp;").replace('<', "&lt;");
     let _ =
         writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" fill=\"{color}\">{words}</text>");
 }
 
-fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), color: &str, style: &str) {
+pub(crate) fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), color: &str, style: &str) {
     let _ = writeln!(
         svg,
         "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{color}\" {style}/>"

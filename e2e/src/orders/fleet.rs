@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use plimsoll::number::count_of;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::services::Service;
 use super::tally::Tally;
 use crate::real::StartError;
 use crate::real::kubelet::Containers;
@@ -31,17 +31,54 @@ pub struct PodTimes {
     pub start_up: Duration,
     /// How long it holds its connections after it was told to end.
     pub drain: Duration,
-    /// How long a query takes.
-    pub query: Duration,
+    /// How long somebody waits for an answer.
+    pub patience: Duration,
+    /// Whether the database is told to give up what nobody waits for any more.
+    pub cancel_late: bool,
+}
+
+/// What the pods of a service do.
+#[derive(Clone, Debug)]
+pub struct ServicePods {
+    /// The service's name, and its pods' label.
+    pub name: String,
+    /// Connections that one pod holds, each of which makes one query at a time.
+    pub pool: u32,
+    /// A query, as SQL.
+    pub statement: String,
+}
+
+/// Which pod gets the next query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// The ready pods in turn, as behind a Kubernetes Service.
+    InTurn,
+    /// The one with the fewest queries, as a service mesh does it; none where each has this many for each connection.
+    LeastLoaded {
+        /// Queries for each connection, the one that is made included.
+        most: u32,
+    },
+}
+
+/// What a fleet is made of.
+#[derive(Clone, Debug)]
+pub struct FleetOptions {
+    /// What runs in pods.
+    pub program: PathBuf,
+    /// How they run.
+    pub times: PodTimes,
+    /// What they do.
+    pub services: Vec<ServicePods>,
+    /// A connection string for each namespace.
+    pub databases: BTreeMap<String, String>,
+    /// Which of them gets the next query.
+    pub dispatch: Dispatch,
 }
 
 /// The processes of all pods; they end with it.
 pub struct Fleet {
-    program: PathBuf,
+    options: FleetOptions,
     socket: PathBuf,
-    times: PodTimes,
-    services: Vec<Service>,
-    databases: BTreeMap<String, String>,
     state: Mutex<State>,
     sandbox: Sandbox,
 }
@@ -76,6 +113,32 @@ impl Process {
     }
 }
 
+/// What has become of a service's queries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that arrived.
+    pub asked: u64,
+    /// Those that were made.
+    pub done: u64,
+    /// Those that a pod took and that were not made in time.
+    pub given_up: u64,
+    /// Those for which no pod had room.
+    pub turned_away: u64,
+}
+
+/// How busy the ready pods of a service are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Ready pods.
+    pub ready: u32,
+    /// Their connections, each of which can make a query.
+    pub workers: u32,
+    /// Those that do.
+    pub busy: u32,
+    /// Queries that wait for one.
+    pub waiting: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Starting,
@@ -97,25 +160,19 @@ impl Drop for Listening {
 }
 
 impl Fleet {
-    /// No pods yet. `program` is what runs in them; `databases` has a connection string for each namespace.
-    pub fn start(
-        program: PathBuf,
-        times: PodTimes,
-        services: Vec<Service>,
-        databases: BTreeMap<String, String>,
-    ) -> Result<(Arc<Self>, Listening), StartError> {
+    /// No pods yet.
+    pub fn start(options: FleetOptions) -> Result<(Arc<Self>, Listening), StartError> {
         let sandbox = Sandbox::new("orders")?;
         let socket = sandbox.path().join("pods.sock");
         let listener = UnixListener::bind(&socket).map_err(StartError::io("cannot listen for pods"))?;
         let state = Mutex::default();
-        let fleet = Arc::new(Self { program, socket, times, services, databases, state, sandbox });
+        let fleet = Arc::new(Self { options, socket, state, sandbox });
         let task = tokio::spawn(Arc::clone(&fleet).listen(listener));
         let listening = Listening { fleet: Arc::clone(&fleet), task };
         Ok((fleet, listening))
     }
 
-    /// A query has arrived for a service in a namespace: its ready pods make queries in turn, however many connections
-    /// each of them has, as behind a Kubernetes Service.
+    /// A query has arrived for a service in a namespace: one of its ready pods makes it.
     pub fn ask(&self, namespace: &str, service: &str) {
         let mut state = self.lock();
         state.queries += 1;
@@ -123,7 +180,8 @@ impl Fleet {
         let tally = state.tally(namespace, service);
         tally.asked += 1;
         let turn = tally.asked;
-        let State { processes, ending, .. } = &mut *state;
+        let pool = self.pods_of(service).map_or(1, |pods| pods.pool);
+        let State { processes, ending, tallies, .. } = &mut *state;
         let mut serving: Vec<&mut Process> = processes
             .iter_mut()
             .filter(|(uid, process)| process.serves(namespace, service) && !ending.contains(*uid))
@@ -132,18 +190,74 @@ impl Fleet {
         // Without a pod it is asked and never done.
         let pods = u64::try_from(serving.len()).unwrap_or(u64::MAX);
         let Some(next) = turn.checked_rem(pods).and_then(|next| usize::try_from(next).ok()) else { return };
-        if let Some(process) = serving.get_mut(next)
-            && let Some(work) = &process.work
-            && work.send(format!("{query}\n")).is_ok()
-        {
-            process.given.insert(query, Instant::now());
+        serving.rotate_left(next);
+        let chosen = match self.options.dispatch {
+            Dispatch::InTurn => serving.into_iter().next(),
+            Dispatch::LeastLoaded { most } => serving
+                .into_iter()
+                .min_by_key(|process| process.given.len())
+                .filter(|process| count_of(process.given.len()) < pool.saturating_mul(most)),
+        };
+        if let Some(process) = chosen {
+            if let Some(work) = &process.work
+                && work.send(format!("{query}\n")).is_ok()
+            {
+                process.given.insert(query, Instant::now());
+            }
+        } else if let Some(tally) = tallies.get_mut(&(namespace.to_owned(), service.to_owned())) {
+            tally.turned_away += 1;
         }
+    }
+
+    /// How busy the ready pods of a service are at this moment.
+    pub fn occupancy(&self, namespace: &str, service: &str) -> Occupancy {
+        let pool = self.pods_of(service).map_or(1, |pods| pods.pool);
+        let mut occupancy = Occupancy::default();
+        for process in self.lock().processes.values().filter(|process| process.serves(namespace, service)) {
+            let given = count_of(process.given.len());
+            occupancy.ready += 1;
+            occupancy.workers += pool;
+            occupancy.busy += given.min(pool);
+            occupancy.waiting += given.saturating_sub(pool);
+        }
+        occupancy
+    }
+
+    /// What has become of a service's queries so far, and how long those took that ended since `before` was counted,
+    /// those that were given up included.
+    pub fn ended_since(&self, namespace: &str, service: &str, before: &Counts) -> (Counts, Vec<Duration>) {
+        let mut state = self.lock();
+        let tally = state.tally(namespace, service);
+        let after = |count: u64, all: &[Duration]| {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            all.get(count..).unwrap_or_default().to_vec()
+        };
+        let mut ended = after(before.done, &tally.latencies);
+        ended.extend(after(before.given_up, &tally.given_up));
+        let given_up = u64::try_from(tally.given_up.len()).unwrap_or(u64::MAX);
+        let counts =
+            Counts { asked: tally.asked, done: tally.done, given_up, turned_away: tally.turned_away };
+        (counts, ended)
+    }
+
+    /// What has become of a service's queries so far.
+    pub fn counts_of(&self, namespace: &str, service: &str) -> Counts {
+        self.ended_since(
+            namespace,
+            service,
+            &Counts { done: u64::MAX, given_up: u64::MAX, ..Counts::default() },
+        )
+        .0
+    }
+
+    fn pods_of(&self, service: &str) -> Option<&ServicePods> {
+        self.options.services.iter().find(|pods| pods.name == service)
     }
 
     /// What has happened so far in a namespace, by service.
     pub fn tallies(&self, namespace: &str) -> Vec<(String, Tally)> {
         let mut state = self.lock();
-        let names = self.services.iter().map(|service| service.name.to_owned());
+        let names = self.options.services.iter().map(|service| service.name.clone());
         names.map(|name| (name.clone(), state.tally(namespace, &name).clone())).collect()
     }
 
@@ -237,28 +351,28 @@ impl Fleet {
         let namespace = pod.namespace().unwrap_or_default();
         let label = pod.labels().get(SERVICE_LABEL).map(String::as_str).unwrap_or_default();
         let unknown = |what: &str| StartError::io(format!("pod {}", pod.name_any()))(io::Error::other(what));
-        let found = self.services.iter().find(|service| service.name == label);
-        let service = found.ok_or_else(|| unknown("it is of no known service"))?;
-        let database =
-            self.databases.get(&namespace).ok_or_else(|| unknown("its namespace has no database"))?;
+        let service = self.pods_of(label).ok_or_else(|| unknown("it is of no known service"))?;
+        let FleetOptions { program, times, databases, .. } = &self.options;
+        let database = databases.get(&namespace).ok_or_else(|| unknown("its namespace has no database"))?;
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let arguments = [
             ("id", uid.clone()),
             ("socket", self.socket.display().to_string()),
             ("database", format!("{database} application_name={}", pod.name_any())),
-            ("service", label.to_owned()),
-            ("pool", service.per_pod.to_string()),
-            ("start-up", milliseconds(self.times.start_up)),
-            ("drain", milliseconds(self.times.drain)),
-            ("query", milliseconds(self.times.query)),
+            ("statement", service.statement.clone()),
+            ("pool", service.pool.to_string()),
+            ("start-up", milliseconds(times.start_up)),
+            ("drain", milliseconds(times.drain)),
+            ("patience", milliseconds(times.patience)),
         ];
-        let arguments: Vec<String> =
-            arguments.iter().map(|(argument, value)| format!("--{argument}={value}")).collect();
+        let arguments = arguments.iter().map(|(argument, value)| format!("--{argument}={value}"));
+        let late = times.cancel_late.then(|| "--cancel-late".to_owned());
+        let arguments: Vec<String> = arguments.chain(late).collect();
         let mut state = self.lock();
         if state.ended || state.ending.contains(&uid) {
             return Ok(None);
         }
-        let server = self.sandbox.start(&self.program, &arguments)?;
+        let server = self.sandbox.start(program, &arguments)?;
         let (reached, watched) = watch::channel(Stage::Starting);
         let process = Process {
             namespace,
@@ -303,7 +417,9 @@ fn hear(process: &mut Process, tally: &mut Tally, line: &str) {
             }
         }
         "expired" | "failed" => {
-            process.given.remove(rest);
+            if let Some(since) = process.given.remove(rest) {
+                tally.given_up.push(since.elapsed());
+            }
         }
         _ => {}
     }

@@ -161,7 +161,8 @@ pub fn policies(admin: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(admin.clone(), namespace, &resource)
 }
 
-async fn create(api: Api<DynamicObject>, object: Value) -> Result<(), OrdersError> {
+/// Creates an object that is not there.
+pub(crate) async fn create(api: Api<DynamicObject>, object: Value) -> Result<(), OrdersError> {
     let object = serde_json::from_value(object).map_err(OrdersError::other)?;
     api.create(&PostParams::default(), &object).await.map(drop).map_err(OrdersError::from)
 }

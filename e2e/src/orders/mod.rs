@@ -12,6 +12,7 @@ pub mod operators;
 pub mod pod;
 pub mod report;
 pub mod sample;
+pub mod sampling;
 pub mod services;
 pub mod side;
 pub mod tally;
@@ -32,12 +33,11 @@ use crate::real::{
     Cluster, ClusterOptions, Exporter, Kubelet, Prometheus, PrometheusOptions, StartError, Target,
 };
 use baseline::Baseline;
-use fleet::{Fleet, PodTimes};
+use fleet::{Dispatch, Fleet, FleetOptions, PodTimes};
 use limits::{Declaration, Limit};
 use operators::{OWN_NAMESPACE, Operators, USERS};
 use report::{Happened, Outcome, SideOutcome};
-use sample::Sampling;
-use services::{ARRIVALS, SERVICES};
+use services::{ARRIVALS, SERVICES, Service};
 use side::{Base, Side};
 use timetable::{Event, Timetable};
 
@@ -103,7 +103,7 @@ pub async fn run(options: &Options) -> Result<Outcome, OrdersError> {
     let load = tokio::spawn(arrive(Arc::clone(&bed.fleet), Arc::clone(&bed.exporter), timetable.clone()));
     let load = Stopping(load);
     let sampling =
-        bed.sides.each_ref().map(|side| Sampling::start(Arc::clone(side), Arc::clone(&bed.fleet), beginning));
+        bed.sides.each_ref().map(|side| sample::start(Arc::clone(side), Arc::clone(&bed.fleet), beginning));
     let mut happened = Vec::new();
     for (moment, event) in timetable.events() {
         sleep_until(beginning + moment).await;
@@ -168,8 +168,14 @@ impl Bed {
             ..PrometheusOptions::default()
         };
         let prometheus = Prometheus::start_with(prometheus).await?;
-        let (fleet, listening) = Fleet::start(options.pod.clone(), POD_TIMES, SERVICES.to_vec(), databases)?;
-        prepare(&cluster).await?;
+        let (fleet, listening) = Fleet::start(FleetOptions {
+            program: options.pod.clone(),
+            times: POD_TIMES,
+            services: SERVICES.iter().map(Service::pods).collect(),
+            databases,
+            dispatch: Dispatch::InTurn,
+        })?;
+        prepare(&cluster, &[BASELINE, PLIMSOLL]).await?;
         let nodes = cluster.client_as("fake-kubelet").await.map_err(OrdersError::other)?;
         let kubelet = Kubelet::start_with(nodes, Arc::<Fleet>::clone(&fleet)).await?;
         let admin = cluster.client().await.map_err(OrdersError::other)?;
@@ -185,12 +191,13 @@ impl Bed {
             side.wait_until_ready().await?;
         }
         options.declaration.create(&admin, PLIMSOLL).await?;
-        let known = SERVICES.last().map(services::Service::query).unwrap_or_default();
+        let known = SERVICES.last().map(Service::query).unwrap_or_default();
         prometheus.wait_for(&known, |values| !values.is_empty()).await.map_err(OrdersError::other)?;
         let record = options.record.as_deref();
         let operators = Operators::start(&options.operator, &cluster, &prometheus, record).await?;
         let [hpa, _] = &sides;
-        let baseline = Baseline::start(hpa, &prometheus)?;
+        let policies = SERVICES.map(|service| service.policy());
+        let baseline = Baseline::start(hpa.client(), hpa.namespace(), &policies, &prometheus)?;
         println!(
             "API server {}, two databases of {} connections, {}; three services of {} and more pods",
             cluster.version(),
@@ -254,7 +261,7 @@ impl Bed {
     }
 }
 
-async fn start_cluster(options: ClusterOptions) -> Result<Cluster, OrdersError> {
+pub(crate) async fn start_cluster(options: ClusterOptions) -> Result<Cluster, OrdersError> {
     Ok(Cluster::start_with(options).await?)
 }
 
@@ -263,14 +270,16 @@ async fn start_cluster(options: ClusterOptions) -> Result<Cluster, OrdersError> 
 const POD_TIMES: PodTimes = PodTimes {
     start_up: Duration::from_secs(4),
     drain: Duration::from_secs(5),
-    query: Duration::from_millis(200),
+    patience: Duration::from_secs(3),
+    cancel_late: false,
 };
 
-async fn prepare(cluster: &Cluster) -> Result<(), OrdersError> {
+/// Installs the operator's kinds, the namespaces and the operators' rights.
+pub(crate) async fn prepare(cluster: &Cluster, namespaces: &[&str]) -> Result<(), OrdersError> {
     for definition in plimsoll::api::definitions() {
         cluster.install(&definition).await?;
     }
-    for namespace in [BASELINE, PLIMSOLL, OWN_NAMESPACE] {
+    for namespace in namespaces.iter().chain([&OWN_NAMESPACE]) {
         cluster.namespace(namespace).await?;
     }
     for user in USERS {

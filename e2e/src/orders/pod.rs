@@ -22,13 +22,6 @@ use tokio_util::sync::CancellationToken;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// How long any answer of the database may take.
 const DATABASE_DEADLINE: Duration = Duration::from_secs(10);
-/// Work that waited so long is given up: nobody waits for its answer any more.
-pub const WORK_DEADLINE: Duration = Duration::from_secs(3);
-
-/// One order is written, and takes its time.
-const STATEMENT: &str = "WITH placed AS (INSERT INTO orders (service) VALUES ($1) RETURNING number) \
-                         SELECT number FROM placed, pg_sleep($2)";
-
 /// How a pod runs.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "orders-pod")]
@@ -42,9 +35,9 @@ pub struct PodArguments {
     /// The database, as PostgreSQL's clients write it
     #[arg(long, value_name = "CONNECTION STRING")]
     pub database: String,
-    /// The service it is of
-    #[arg(long)]
-    pub service: String,
+    /// What a query is, as SQL
+    #[arg(long, value_name = "SQL")]
+    pub statement: String,
     /// Connections in its pool
     #[arg(long)]
     pub pool: usize,
@@ -54,9 +47,12 @@ pub struct PodArguments {
     /// Milliseconds for which it holds its connections after it was told to end
     #[arg(long, value_name = "MILLISECONDS")]
     pub drain: u64,
-    /// Milliseconds that a query takes
+    /// Milliseconds after which nobody waits for an answer any more: what waited so long is not begun
     #[arg(long, value_name = "MILLISECONDS")]
-    pub query: u64,
+    pub patience: u64,
+    /// The database is told to give up what nobody waits for any more
+    #[arg(long)]
+    pub cancel_late: bool,
 }
 
 /// Runs a pod until it is told to end, and has drained.
@@ -79,8 +75,9 @@ pub async fn run(arguments: PodArguments) -> io::Result<()> {
     let (open, mut opened) = watch::channel(0_usize);
     let pool = Arc::new(Pool {
         config: arguments.database.parse().map_err(io::Error::other)?,
-        service: arguments.service.clone(),
-        query: Duration::from_millis(arguments.query),
+        statement: arguments.statement.clone(),
+        patience: Duration::from_millis(arguments.patience),
+        cancel_late: arguments.cancel_late,
         work: Mutex::new(taken),
         voice: voice.clone(),
         open,
@@ -143,8 +140,9 @@ impl Voice {
 
 struct Pool {
     config: Config,
-    service: String,
-    query: Duration,
+    statement: String,
+    patience: Duration,
+    cancel_late: bool,
     work: Mutex<mpsc::UnboundedReceiver<Work>>,
     voice: Voice,
     open: watch::Sender<usize>,
@@ -188,7 +186,6 @@ impl Pool {
 
     /// Makes queries with a connection until the pod has drained or the connection is lost.
     async fn serve(&self, client: &Client) {
-        let seconds = self.query.as_secs_f64();
         loop {
             let work = tokio::select! {
                 biased;
@@ -196,17 +193,29 @@ impl Pool {
                 work = async { self.work.lock().await.recv().await } => work,
             };
             let Some(work) = work else { return };
-            if work.since.elapsed() > WORK_DEADLINE {
+            let left = self.patience.saturating_sub(work.since.elapsed());
+            if left.is_zero() {
                 self.voice.say(&format!("expired {}", work.id));
                 continue;
             }
-            let made = timeout(DATABASE_DEADLINE, client.query(STATEMENT, &[&self.service, &seconds])).await;
-            if matches!(made, Ok(Ok(_))) {
+            let made = timeout(DATABASE_DEADLINE, self.make_query(client, left)).await;
+            if matches!(made, Ok(Ok(()))) {
                 self.voice.say(&format!("done {}", work.id));
-            } else {
-                self.voice.say(&format!("failed {}", work.id));
+                continue;
+            }
+            self.voice.say(&format!("failed {}", work.id));
+            if made.is_err() || client.is_closed() {
                 return;
             }
         }
+    }
+
+    async fn make_query(&self, client: &Client, left: Duration) -> Result<(), tokio_postgres::Error> {
+        if self.cancel_late {
+            // 0 would be no limit.
+            let milliseconds = left.as_millis().max(1);
+            client.batch_execute(&format!("SET statement_timeout = {milliseconds}")).await?;
+        }
+        client.batch_execute(&self.statement).await
     }
 }

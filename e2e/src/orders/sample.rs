@@ -1,15 +1,16 @@
 //! What is seen of a side over time.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::OrdersError;
 use super::fleet::Fleet;
+use super::sampling::{Samples, Sampling};
 use super::side::Side;
 
 /// How often the connections are counted.
@@ -43,48 +44,17 @@ pub struct Sample {
     pub done: u64,
 }
 
-/// Looks at a side until it is ended.
-#[derive(Debug)]
-pub struct Sampling {
-    samples: Arc<Mutex<Vec<Sample>>>,
-    task: JoinHandle<OrdersError>,
-}
-
-impl Drop for Sampling {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Sampling {
-    /// Begins to look.
-    pub fn start(side: Arc<Side>, fleet: Arc<Fleet>, beginning: Instant) -> Self {
-        let samples = Arc::new(Mutex::new(Vec::new()));
-        let written = Arc::clone(&samples);
-        let task = tokio::spawn(async move {
-            match watch(&side, &fleet, beginning, &written).await {
-                Ok(never) => match never {},
-                Err(error) => error,
-            }
-        });
-        Self { samples, task }
-    }
-
-    /// What was seen; an error if it could not be looked at to the end.
-    pub async fn end(mut self) -> Result<Vec<Sample>, OrdersError> {
-        if self.task.is_finished() {
-            return Err((&mut self.task).await.unwrap_or_else(OrdersError::other));
-        }
-        Ok(self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
+/// Begins to look at a side.
+pub fn start(side: Arc<Side>, fleet: Arc<Fleet>, beginning: Instant) -> Sampling<Sample> {
+    Sampling::start(move |samples| async move { watch(&side, &fleet, beginning, &samples).await })
 }
 
 async fn watch(
     side: &Side,
     fleet: &Fleet,
     beginning: Instant,
-    samples: &Mutex<Vec<Sample>>,
-) -> Result<std::convert::Infallible, OrdersError> {
+    samples: &Samples<Sample>,
+) -> Result<Infallible, OrdersError> {
     let mut ticks = interval(COUNT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -115,6 +85,6 @@ async fn watch(
             asked,
             done,
         };
-        samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        samples.push(sample);
     }
 }

@@ -1,8 +1,10 @@
 //! The three services of the scenario, and how they are declared to Kubernetes and to the operator.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::fleet::SERVICE_LABEL;
+use super::fleet::{SERVICE_LABEL, ServicePods};
 use super::timetable::SCRAPE_SECONDS;
 
 /// A service whose pods hold connections of the one database.
@@ -28,6 +30,8 @@ pub const MIN_REPLICAS: u32 = 2;
 pub const MAX_REPLICAS: u32 = 12;
 /// Longer than any drain here takes.
 const GRACE_SECONDS: u32 = 8;
+/// How long a query takes.
+const QUERY: Duration = Duration::from_millis(200);
 /// What arrives, by service.
 pub const ARRIVALS: &str = "arrivals_total";
 
@@ -54,6 +58,16 @@ impl Service {
                 },
             },
         })
+    }
+
+    /// What its pods do: they write orders, and each takes its time.
+    pub fn pods(&self) -> ServicePods {
+        let (name, seconds) = (self.name, QUERY.as_secs_f64());
+        let statement = format!(
+            "WITH placed AS (INSERT INTO orders (service) VALUES ('{name}') RETURNING number) \
+             SELECT number FROM placed, pg_sleep({seconds})"
+        );
+        ServicePods { name: name.to_owned(), pool: self.per_pod, statement }
     }
 
     /// What arrives for it in a second, as a query.

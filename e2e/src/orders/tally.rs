@@ -20,6 +20,10 @@ pub struct Tally {
     pub done: u64,
     /// How long they took, their waiting included.
     pub latencies: Vec<Duration>,
+    /// How long was waited for those that were given up.
+    pub given_up: Vec<Duration>,
+    /// Queries for which no pod had room.
+    pub turned_away: u64,
     /// What the database said when it refused, and how often.
     pub refusals: BTreeMap<String, u64>,
 }
@@ -33,6 +37,8 @@ impl Tally {
         self.asked += other.asked;
         self.done += other.done;
         self.latencies.extend_from_slice(&other.latencies);
+        self.given_up.extend_from_slice(&other.given_up);
+        self.turned_away += other.turned_away;
         for (words, count) in &other.refusals {
             *self.refusals.entry(words.clone()).or_insert(0) += count;
         }

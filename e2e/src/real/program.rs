@@ -49,6 +49,8 @@ pub enum Program {
     Openssl,
     /// The Prometheus server.
     Prometheus,
+    /// Prometheus' tool for its files.
+    Promtool,
     /// The PostgreSQL server.
     Postgres,
     /// Makes the directory that a PostgreSQL server keeps its databases in.
@@ -57,6 +59,8 @@ pub enum Program {
     PostgresExporter,
     /// Runs a program as another user: PostgreSQL refuses to run as root.
     Setpriv,
+    /// A gateway for HTTP.
+    Haproxy,
 }
 
 /// A program that is not installed; prints as one line with the way to get it.
@@ -109,10 +113,12 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Openssl => "openssl",
             Self::Prometheus => "prometheus",
+            Self::Promtool => "promtool",
             Self::Postgres => "postgres",
             Self::Initdb => "initdb",
             Self::PostgresExporter => "prometheus-postgres-exporter",
             Self::Setpriv => "setpriv",
+            Self::Haproxy => "haproxy",
         }
     }
 
@@ -161,9 +167,10 @@ impl Program {
             }
             Self::Buildah => "your distribution's package `buildah` brings it",
             Self::Openssl => "your distribution's package `openssl` brings it",
-            Self::Prometheus => "your distribution's package `prometheus` brings it",
+            Self::Prometheus | Self::Promtool => "your distribution's package `prometheus` brings it",
             Self::Postgres | Self::Initdb => "your distribution's package `postgresql` brings it",
             Self::PostgresExporter => "your distribution's package `prometheus-postgres-exporter` brings it",
+            Self::Haproxy => "your distribution's package `haproxy` brings it",
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::DEADLINE;
 use super::loopback::ReservedPort;
+use super::past::ServicePast;
 use super::process::{Sandbox, ServerProcess, StartError};
 use super::program::Program;
 
@@ -43,6 +44,8 @@ pub struct PrometheusOptions {
     pub lookback: Duration,
     /// The certificate and its key, in PEM, with which it speaks https; it speaks http unless told otherwise.
     pub tls: Option<(String, String)>,
+    /// What it knows of the days before its start.
+    pub past: Vec<ServicePast>,
     /// Where it listens: on loopback unless told otherwise.
     pub address: Ipv4Addr,
 }
@@ -54,6 +57,7 @@ impl Default for PrometheusOptions {
             scrape_interval: Duration::from_secs(1),
             lookback: Duration::from_mins(5),
             tls: None,
+            past: Vec::new(),
             address: Ipv4Addr::LOCALHOST,
         }
     }
@@ -95,6 +99,9 @@ impl Prometheus {
             write("tls.key", key)?;
             let web = json!({"tls_server_config": {"cert_file": "tls.crt", "key_file": "tls.key"}});
             write("web.yml", &web.to_string())?;
+        }
+        if !options.past.is_empty() {
+            remember(&sandbox, &options.past).await?;
         }
         let server = sandbox.start(&program, &arguments(&port, &options))?;
         let mut prometheus = Self { server, program, port, options, client, sandbox };
@@ -225,12 +232,30 @@ fn configuration(options: &PrometheusOptions) -> Value {
     })
 }
 
+/// Puts a past into the directory of a server that is not running yet.
+async fn remember(sandbox: &Sandbox, past: &[ServicePast]) -> Result<(), StartError> {
+    let promtool = Program::Promtool.find()?;
+    let text = sandbox.path().join("past.om");
+    fs::write(&text, ServicePast::open_metrics(past)).map_err(StartError::io("cannot write the past"))?;
+    let mut command = tokio::process::Command::new(promtool);
+    command.args(["tsdb", "create-blocks-from", "openmetrics", "--quiet", "past.om", "data"]);
+    command.current_dir(sandbox.path()).kill_on_drop(true);
+    let made = tokio::time::timeout(DEADLINE, command.output()).await;
+    let made = made.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut)).and_then(|made| made);
+    let made = made.map_err(StartError::io("promtool cannot be run"))?;
+    if !made.status.success() {
+        let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        return Err(StartError::io("promtool refused the past")(std::io::Error::other(said)));
+    }
+    Ok(())
+}
+
 fn arguments(port: &ReservedPort, options: &PrometheusOptions) -> Vec<String> {
     let web = options.tls.as_ref().map(|_| "--web.config.file=web.yml".to_owned());
     let arguments = [
         "--config.file=prometheus.yml".to_owned(),
         "--storage.tsdb.path=data".to_owned(),
-        "--storage.tsdb.retention.time=1d".to_owned(),
+        "--storage.tsdb.retention.time=15d".to_owned(),
         format!("--query.lookback-delta={}ms", options.lookback.as_millis()),
         format!("--web.listen-address={}", port.address()),
         "--log.level=warn".to_owned(),

@@ -12,11 +12,13 @@ mod admission;
 mod ceilings;
 mod demand;
 mod faults;
+mod guards;
 mod outage;
 mod people;
 mod restart;
 mod rivals;
 mod rollouts;
+mod scalability;
 mod steady;
 
 use std::sync::Arc;
@@ -75,6 +77,12 @@ async fn every_scenario(floor: Floor) {
     add!("no ceiling cuts below minReplicas or lets it grow", ceilings::infeasible);
     add!("an observed ceiling only reports", ceilings::observed);
     add!("growth ends at the scalability ceiling", ceilings::scalability);
+    add!("a scalability ceiling is learnt from the past", scalability::learnt_from_the_past);
+    add!(
+        "growth under a guard is held and named, over a crash too, and goes on when the guard ends",
+        guards::held
+    );
+    add!("a guard that may not hold for longer lets the count grow a step at a time", guards::expired);
     add!("a frozen count stays until the freeze ends", people::frozen);
     add!("a dry run publishes and writes nothing", people::dry_run);
     add!("a paused direction is not taken", people::paused);

@@ -89,12 +89,7 @@ impl Estimator {
     /// Counts `window`, or says why not. One of another revision starts anew: the ceiling is to be earned again.
     pub fn observe(&mut self, window: &Window) -> Result<(), Refused> {
         let (size, capacity) = window.capacity()?;
-        let revision: String = window.revision.chars().take(LONGEST_REVISION).collect();
-        if self.revision.as_ref() != Some(&revision) {
-            self.follows_another = self.revision.is_some();
-            self.revision = Some(revision);
-            self.samples.clear();
-        }
+        self.follow(&window.revision);
         if let Some(last) = self.samples.last() {
             if last.end.since(window.end) > CLOCK_JUMP {
                 self.samples.retain(|sample| sample.end <= window.start());
@@ -111,6 +106,16 @@ impl Estimator {
         });
         self.make_room();
         Ok(())
+    }
+
+    /// Starts anew if `revision` is another than that of the windows held.
+    pub fn follow(&mut self, revision: &str) {
+        let revision: String = revision.chars().take(LONGEST_REVISION).collect();
+        if self.revision.as_ref() != Some(&revision) {
+            self.follows_another = self.revision.is_some();
+            self.revision = Some(revision);
+            self.samples.clear();
+        }
     }
 
     /// The revision the windows are of; none before the first.

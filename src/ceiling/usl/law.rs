@@ -1,8 +1,6 @@
 //! The law itself.
 
-use crate::api::Enforcement;
-use crate::ceiling::scalability;
-use crate::control::Scalability;
+use crate::ceiling::scalability::{self, Coefficients};
 use crate::number::{MAX_COUNT, floor_count, from_count};
 
 /// The Universal Scalability Law with its coefficients: X(N) = λN / (1 + α(N−1) + βN(N−1)).
@@ -19,12 +17,12 @@ pub struct Law {
 impl Law {
     /// Throughput at `size`, X(N).
     pub fn throughput(&self, size: f64) -> f64 {
-        self.lambda * scalability::relative_capacity(&self.declared(), size)
+        self.lambda * scalability::relative_capacity(&self.coefficients(), size)
     }
 
     /// The size at which throughput peaks, N* = √((1−α)/β), at least 1; none where β is 0.
     pub fn peak(&self) -> Option<f64> {
-        scalability::peak(&self.declared()).map(|peak| peak.max(1.0))
+        scalability::peak(&self.coefficients()).map(|peak| peak.max(1.0))
     }
 
     /// The whole size with the greatest throughput; none where β is 0.
@@ -42,7 +40,7 @@ impl Law {
 
     /// The largest size whose last replica still added at least `gain` of the first one's throughput; at least 1.
     pub fn knee(&self, gain: f64) -> u32 {
-        scalability::knee(&self.declared(), gain)
+        scalability::knee(&self.coefficients(), gain)
     }
 
     /// The smallest whole size that carries `throughput`; none where no size does.
@@ -65,14 +63,8 @@ impl Law {
         Some(enough)
     }
 
-    const fn declared(&self) -> Scalability {
-        Scalability {
-            alpha: self.alpha,
-            beta: self.beta,
-            safety: 1.0,
-            marginal_gain: None,
-            enforcement: Enforcement::Observe,
-        }
+    const fn coefficients(&self) -> Coefficients {
+        Coefficients { alpha: self.alpha, beta: self.beta }
     }
 }
 

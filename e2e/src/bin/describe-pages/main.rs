@@ -1,28 +1,32 @@
 //! Writes `docs/describe`: what `kubectl describe` prints of a policy, from a run on real servers.
 
+mod guards;
+mod scalability;
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
 use e2e::bed::{
     Bed, BedError, Floor, OPERATOR, Operator, OperatorOptions, POLICY, Stage, Workload, condition,
 };
+use e2e::real::StartError;
+use e2e::real::kubectl::print;
 use e2e::real::program::Program;
-use e2e::real::{DEADLINE, StartError};
 use kube::Api;
 use kube::api::PostParams;
 use plimsoll::api::{ConnectionBudget, ScalingPolicy};
 use plimsoll::prometheus::{Config, ServerConfig};
 use serde_json::{Value, json};
-use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The policy that all pages are about.
-const EXAMPLE: &str = include_str!("../../../examples/checkout.yaml");
+const EXAMPLE: &str = include_str!("../../../../examples/checkout.yaml");
 
 /// How often requests are counted.
 const TICK: Duration = Duration::from_millis(200);
@@ -47,11 +51,12 @@ async fn main() -> Result<(), Failure> {
         Ok(kubectl) => kubectl,
         Err(missing) => return skipped(&missing),
     };
-    let bed = match Bed::start(Floor::Real, &[]).await {
+    let bed = match Bed::start_with_past(Floor::Real, &[], scalability::past()).await {
         Ok(bed) => bed,
         Err(BedError::Start(StartError::Missing(missing))) => return skipped(&missing),
         Err(error) => return Err(error.into()),
     };
+    let grown = scalability::grown(&bed).await?;
     let _operator = operator_of_the_cluster(&bed).await?;
     let mut pages = JoinSet::new();
     pages.spawn(healthy(Arc::clone(&bed)));
@@ -59,8 +64,15 @@ async fn main() -> Result<(), Failure> {
     pages.spawn(metric_gone(Arc::clone(&bed)));
     pages.spawn(rollout_under_way(Arc::clone(&bed)));
     pages.spawn(sharing(Arc::clone(&bed)));
+    pages.spawn(guards::active(Arc::clone(&bed)));
+    pages.spawn(guards::bottleneck_moved(Arc::clone(&bed)));
+    let grown = scalability::pages(grown);
+    let mut ready = Vec::new();
     while let Some(page) = pages.join_next().await {
-        let Page { name, stage, budget, _loads } = page??;
+        ready.push(page??);
+    }
+    ready.extend(grown.await?);
+    for Page { name, stage, budget, _loads } in ready {
         let text = describe(&kubectl, &stage, budget).await?;
         let path = directory.join(name).with_extension("txt");
         write(&path, &text)?;
@@ -229,27 +241,35 @@ async fn operator_of_the_cluster(bed: &Bed) -> Result<Operator, Failure> {
 struct Load {
     namespace: String,
     rate: Arc<std::sync::Mutex<f64>>,
+    slow: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Load {
     fn start(bed: Arc<Bed>, namespace: &str, rate: f64) -> Self {
         let rate = Arc::new(std::sync::Mutex::new(rate));
-        let (now, namespace_label) = (Arc::clone(&rate), namespace.to_owned());
+        let slow = Arc::new(AtomicBool::new(false));
+        let (now, slowed, namespace_label) = (Arc::clone(&rate), Arc::clone(&slow), namespace.to_owned());
         let task = tokio::spawn(async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
             loop {
                 tick.tick().await;
                 let rate = *now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                count_requests(&bed, &namespace_label, rate * TICK.as_secs_f64());
+                let slow = slowed.load(Ordering::Relaxed);
+                count_requests(&bed, &namespace_label, rate * TICK.as_secs_f64(), slow);
             }
         });
-        Self { namespace: namespace.to_owned(), rate, task }
+        Self { namespace: namespace.to_owned(), rate, slow, task }
     }
 
     fn set(&self, rate: f64) {
         *self.rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = rate;
+    }
+
+    /// One request of twenty takes half a second from now on.
+    fn slow_down(&self) {
+        self.slow.store(true, Ordering::Relaxed);
     }
 
     /// The ingress is scraped no more.
@@ -266,10 +286,11 @@ impl Drop for Load {
     }
 }
 
-fn count_requests(bed: &Bed, namespace: &str, requests: f64) {
+fn count_requests(bed: &Bed, namespace: &str, requests: f64, slow: bool) {
     let exporter = bed.exporter();
     exporter.add("ingress_requests_total", &[("namespace", namespace), ("svc", POLICY)], requests);
-    for (bound, share) in [("0.1", 0.985), ("0.25", 0.999), ("0.5", 0.9995), ("+Inf", 1.0)] {
+    let shares = if slow { [0.5, 0.9, 0.95, 1.0] } else { [0.985, 0.999, 0.9995, 1.0] };
+    for (bound, share) in ["0.1", "0.25", "0.5", "+Inf"].into_iter().zip(shares) {
         let labels = [("le", bound), ("namespace", namespace)];
         exporter.add("checkout_duration_seconds_bucket", &labels, requests * share);
     }
@@ -286,19 +307,8 @@ async fn describe(kubectl: &Path, stage: &Stage, budget: Option<&str>) -> Result
     }
     commands.extend([vec!["get", "sp", "-n", namespace], vec!["describe", "sp", POLICY, "-n", namespace]]);
     for arguments in commands {
-        let mut command = Command::new(kubectl);
-        command
-            .arg("--kubeconfig")
-            .arg(cluster.kubeconfig_path("admin")?)
-            .args(&arguments)
-            .kill_on_drop(true);
-        let output = tokio::time::timeout(DEADLINE, command.output()).await??;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-        }
-        let printed = String::from_utf8(output.stdout)?;
-        let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
-        text.push_str(&["$ kubectl ", &arguments.join(" "), "\n", &lines.join("\n"), "\n\n"].concat());
+        let printed = print(kubectl, cluster.kubeconfig_path("admin")?, &arguments).await?;
+        text.push_str(&[printed.as_str(), "\n\n"].concat());
     }
     Ok(text.trim_end().to_owned() + "\n")
 }

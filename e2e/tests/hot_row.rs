@@ -1,0 +1,40 @@
+//! `hot-row` in its short form.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use e2e::hot_row::shop::Ceiling;
+use e2e::hot_row::sweep::SweepOptions;
+use e2e::hot_row::{Options, run};
+use e2e::orders::OrdersError;
+use e2e::real::StartError;
+
+/// The least share of the best fixed size's throughput, measured for seconds beside other tests.
+const LEAST_SHARE: f64 = 0.75;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plimsoll_stops_below_the_peak_where_an_hpa_loses_throughput() {
+    let options = Options {
+        sweep: SweepOptions {
+            sizes: vec![1, 3, 6, 9, 24],
+            settle: Duration::from_secs(1),
+            measure: Duration::from_secs(3),
+        },
+        duration: Duration::from_secs(42),
+        ceiling: Ceiling::Declared,
+        seed: 1,
+        pod: PathBuf::from(env!("CARGO_BIN_EXE_orders-pod")),
+        operator: PathBuf::from(env!("CARGO_BIN_EXE_operator")),
+        record: None,
+    };
+    let outcome = match run(&options).await {
+        Ok(outcome) => outcome,
+        Err(OrdersError::Start(StartError::Missing(missing))) => {
+            println!("skipped: {missing}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    println!("\n{outcome}");
+    assert_eq!(outcome.faults(LEAST_SHARE), Vec::<String>::new(), "\n{outcome}");
+}
