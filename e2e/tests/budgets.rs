@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use e2e::apiserver::Verb;
 use e2e::bed::{NAMESPACE, SimulatedBed};
 use plimsoll::operator::Election;
 use serde_json::{Value, json};
@@ -145,6 +146,27 @@ async fn a_weighted_share_is_taken_back_after_the_lease_and_given_on_only_when_i
     assert!(most <= 20, "{most} pods");
     // Beyond floors of 10 connections each, 180 are shared 1 to 3.
     assert_eq!((replicas(&bed, "checkout"), replicas(&bed, "reports")), (5, 15), "{}", budget(&bed));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_could_not_be_looked_at_for_a_while_is_granted_more_once_that_is_possible_again() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    put_service(&bed, "reports", 2, &json!({}));
+    bed.signals.set("checkout", 20.0);
+    bed.signals.set("reports", 20.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(30).await;
+    bed.server.deny(Verb::List, "pods");
+    bed.signals.set("checkout", 100.0);
+    seconds(60).await;
+    assert_eq!(granted(&bed, "checkout"), 20, "what nobody can look at is granted to nobody");
+    bed.server.allow_again(Verb::List, "pods");
+    seconds(60).await;
+    assert_eq!((granted(&bed, "checkout"), replicas(&bed, "checkout")), (100, 10), "{}", budget(&bed));
     stop.cancel();
     operator.await.unwrap().unwrap();
 }

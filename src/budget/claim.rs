@@ -38,7 +38,8 @@ pub struct Claim {
     pub guaranteed: u32,
     /// Replicas asked for now; floors included, no limit of a budget applied.
     pub wanted: u32,
-    /// The policy acts, so what the workload holds can be asked back.
+    /// The policy sets the count by demand, so what the workload holds can be asked back. Else it is asked for nothing, and
+    /// given what it wants all the same, as where the policy is frozen at a count.
     pub movable: bool,
     /// What is told where it is not: `its policy is frozen`.
     pub fixed: &'static str,

@@ -83,11 +83,16 @@ pub struct Refused {
 }
 
 impl Entry {
-    /// What the workload asks for of the budgets that bind it; none if nothing can be asked back of it.
+    /// What the workload asks for of the budgets that bind it; none if it wants no more than it has, and nothing can be asked
+    /// back of it.
     pub(super) fn asks(&self) -> Option<Claim> {
-        let claim = self.claim.as_ref().filter(|claim| claim.movable)?;
+        let spec = self.sight.spec;
+        let claim = self.claim.as_ref().filter(|claim| claim.movable || (spec > 0 && claim.wanted > spec))?;
         let draws: Vec<_> = claim.draws.iter().filter(|draw| draw.enforced).cloned().collect();
-        (!draws.is_empty()).then(|| Claim { draws, ..claim.clone() })
+        // What cannot be asked back is as good as a floor.
+        let guaranteed =
+            if claim.movable { claim.guaranteed } else { claim.guaranteed.min(claim.wanted).max(spec) };
+        (!draws.is_empty()).then(|| Claim { guaranteed, draws, ..claim.clone() })
     }
 
     pub(super) fn draws_on(&self, budget: &str) -> bool {
@@ -167,6 +172,7 @@ impl Ledger {
     pub fn freeze(&mut self, workload: &Workload, why: &'static str) {
         if let Some(claim) = self.entries.get_mut(workload).and_then(|entry| entry.claim.as_mut()) {
             claim.movable = false;
+            claim.wanted = 0;
             claim.fixed = why;
         }
     }

@@ -202,12 +202,16 @@ impl Ledger {
         let owed: Vec<bool> = plan.waiting.iter().filter_map(owed).collect();
         let urgent = too_much || owed.contains(&true);
         for party in charges.keys() {
-            let target = targets.get(party).copied().unwrap_or_else(|| self.kept(party, budget, now));
+            let kept = self.kept(party, budget, now);
+            let fixed = self.entries.get(party).and_then(|entry| entry.claim.as_ref());
+            let fixed = fixed.is_some_and(|claim| !claim.movable);
+            let target =
+                targets.get(party).map_or(kept, |target| if fixed { kept.max(*target) } else { *target });
             let held = self.held(party, budget, now);
             let charge = charges.get(party).copied().unwrap_or(0);
             let Some(grant) = plan.grants.get_mut(party) else { continue };
-            let kept = now.since(grant.since) < account.lending.lease;
-            if charge > target && (urgent || (!owed.is_empty() && !kept)) {
+            let leased = now.since(grant.since) < account.lending.lease;
+            if charge > target && (urgent || (!owed.is_empty() && !leased)) {
                 // A successor knows of a growth under way by nothing but the grant (rule 2).
                 let least = self.growing(party, budget).max(target);
                 grant.connections = grant.connections.min(least);

@@ -310,3 +310,28 @@ fn see_frozen(ledger: &mut Ledger, name: &str, spec: u32, now: Time) {
     let frozen = Claim { movable: false, ..claim(2, spec, &[("db", 10, 1)]) };
     ledger.see(&workload(name), frozen, sight, now);
 }
+
+#[test]
+fn a_frozen_workload_is_given_its_count_from_what_is_free_and_asked_for_nothing() {
+    let mut ledger = ledger(100);
+    let frozen = |spec, wanted| {
+        let claim = Claim { movable: false, ..claim(2, wanted, &[("db", 10, 1)]) };
+        (claim, Sight { uid: 1, spec, beside: 0, pods: spec })
+    };
+    let (claim, sight) = frozen(3, 5);
+    ledger.see(&workload("a"), claim, sight, NOW);
+    see(&mut ledger, "b", 1, 10, 1, NOW);
+    turn(&mut ledger, NOW);
+    turn(&mut ledger, at(1));
+    assert_eq!((granted(&ledger, "a", at(1)), granted(&ledger, "b", at(1))), (50, 50));
+    // Somebody set more: it is kept, whatever others want.
+    for second in 2..400 {
+        let (claim, sight) = frozen(6, 5);
+        ledger.see(&workload("a"), claim, sight, at(second));
+        see(&mut ledger, "b", 5, 10, 4, at(second));
+        turn(&mut ledger, at(second));
+    }
+    let share = ledger.share(&workload("a"), "db", at(400)).unwrap();
+    assert!(!matches!(share.standing, Standing::Recalled { .. }), "{share:?}");
+    assert!(granted(&ledger, "b", at(400)) <= 50, "what is kept is given to nobody else");
+}

@@ -56,7 +56,12 @@ impl Authority {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::api::{ConnectionBudgetStatus, ScalingPolicyStatus};
+    use crate::cluster::testing::{Answer, server};
+    use crate::cluster::{PolicyKey, Scales, write_budget_status, write_status};
     use crate::time::Span;
 
     #[tokio::test(start_paused = true)]
@@ -72,5 +77,21 @@ mod tests {
         give.send_replace(Some(Grant { until, until_wall: wall + Span::from_seconds(99) }));
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(authority.check().unwrap_err().kind, ApiErrorKind::NotLeading);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_may_not_write_sends_nothing() {
+        let (client, log) = server(|_| Answer::Json(200, json!({})));
+        let (_taken, authority) = Authority::granted(Clock::wall());
+        let policy = PolicyKey { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let scales = Scales::new(client.clone(), authority.clone());
+        let count = scales.write("apps/v1", "Deployment", "shop", "web", 9, "41").await.map(drop);
+        let status = write_status(&client, &authority, &policy, &ScalingPolicyStatus::default()).await;
+        let grants = ConnectionBudgetStatus::default();
+        let grants = write_budget_status(&client, &authority, "db", "7", &grants).await.map(drop);
+        for written in [count, status, grants] {
+            assert_eq!(written.unwrap_err().kind, ApiErrorKind::NotLeading);
+        }
+        assert_eq!(log.all(), []);
     }
 }

@@ -1,6 +1,9 @@
 //! When status is worth a write: on change, seldom for drift, never for noise.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use tokio::time::Instant;
 
 use super::identity::moment;
 use crate::api::{CeilingStatus, GuardStatus, Quantity, ScalingPolicyStatus};
@@ -18,7 +21,7 @@ const DRIFT: f64 = 0.1;
 const LASTING_HOLDS: [&str; 2] = ["RolloutInProgress", "Paused"];
 
 /// A write that nobody answered may still be carried out within this time; the API server gives requests up before.
-const LONGEST_WAY: Span = Span::from_seconds(65);
+const LONGEST_WAY: Duration = Duration::from_secs(65);
 
 /// Why status is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +72,11 @@ pub struct Written {
     doubt: Option<Doubt>,
 }
 
-/// A write that was not answered: it may have been carried out, or be so yet, over whatever is written after it.
+/// A write that was not answered: it may have been carried out, or be so yet, over whatever is written after it. How long
+/// it may take has nothing to do with the wall clock, which may be set meanwhile.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
-    until: Time,
+    since: Instant,
     /// Another write has been answered since.
     answered: bool,
 }
@@ -107,16 +111,14 @@ impl Written {
     }
 
     /// Notes that a write was not answered.
-    pub fn note_unanswered(&mut self, now: Time) {
-        self.doubt = Some(Doubt { until: now + LONGEST_WAY, answered: false });
+    pub fn note_unanswered(&mut self) {
+        self.doubt = Some(Doubt { since: Instant::now(), answered: false });
     }
 
     /// Notes that `status` was written. Its steps and sentences are not needed again.
     pub fn note(&mut self, mut status: ScalingPolicyStatus) {
-        let now = status.as_of.as_ref().map(|written| moment(written.0));
-        // `as_of` carries whole seconds.
-        let over = |doubt: &Doubt| now.is_none_or(|now| doubt.is_over(now + Span::from_seconds(1)));
-        self.doubt = self.doubt.filter(|doubt| !over(doubt)).map(|doubt| Doubt { answered: true, ..doubt });
+        self.doubt =
+            self.doubt.filter(|doubt| !doubt.is_over()).map(|doubt| Doubt { answered: true, ..doubt });
         if let Some(decision) = &mut status.decision {
             decision.steps = Vec::new();
             decision.message = String::new();
@@ -127,7 +129,7 @@ impl Written {
     /// Why `next` should be written now, if it should. `rescaled` tells that the count was just written.
     pub fn occasion(&self, next: &ScalingPolicyStatus, rescaled: bool, now: Time) -> Option<Occasion> {
         let Some(last) = &self.last else { return Some(Occasion::First) };
-        if self.doubt.is_some_and(|doubt| !doubt.answered || doubt.is_over(now)) {
+        if self.doubt.is_some_and(|doubt| !doubt.answered || doubt.is_over()) {
             return Some(Occasion::Doubt);
         }
         // A clock that was ahead wrote a time that is still to come; how long ago that was is not known.
@@ -170,9 +172,9 @@ impl Written {
 }
 
 impl Doubt {
-    /// Nothing can be on its way any more; nor is it waited for by a clock that was set back.
-    fn is_over(self, now: Time) -> bool {
-        now >= self.until || now + LONGEST_WAY < self.until
+    /// Nothing can be on its way any more.
+    fn is_over(self) -> bool {
+        self.since.elapsed() >= LONGEST_WAY
     }
 }
 
@@ -531,19 +533,32 @@ mod tests {
         assert_eq!(found().occasion(&status(), true, START), Some(Occasion::Count));
     }
 
-    #[test]
-    fn a_write_that_was_not_answered_is_made_up_for_at_once_and_when_nothing_can_be_on_its_way() {
-        let stamped = |seconds| but(|next| next.as_of = Some(MetaTime(timestamp(after(seconds)))));
+    /// When status is written in ten minutes after a write that was not answered, by a wall clock that is set by `jump`
+    /// seconds 40 seconds later.
+    async fn made_up_for(jump: i64) -> Vec<u64> {
+        let shown = |seconds: u64| {
+            let jump = if seconds >= 40 { jump } else { 0 };
+            Time::from_millis(after(100 + seconds).millis() + jump * 1000)
+        };
         let mut written = found();
-        written.note_unanswered(after(100));
+        written.note_unanswered();
         let mut writes = Vec::new();
-        for seconds in (115..600).step_by(15) {
-            if written.occasion(&stamped(seconds), false, after(seconds)).is_some() {
-                written.note(stamped(seconds));
+        for seconds in (15..600).step_by(15) {
+            tokio::time::advance(Duration::from_secs(15)).await;
+            let next = but(|next| next.as_of = Some(MetaTime(timestamp(shown(seconds)))));
+            if written.occasion(&next, false, shown(seconds)).is_some() {
+                written.note(next);
                 writes.push(seconds);
             }
         }
-        assert_eq!(writes, [115, 175]);
+        writes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_was_not_answered_is_made_up_for_at_once_and_when_nothing_can_be_on_its_way() {
+        for jump in [0, 90, -90, 86_400, -86_400] {
+            assert_eq!(made_up_for(jump).await, [15, 75], "the clock is set by {jump} s");
+        }
     }
 
     #[test]

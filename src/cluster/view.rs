@@ -185,3 +185,49 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::cluster::Authority;
+    use crate::cluster::testing::{scale, server};
+
+    /// A policy's view of a workload with 3 replicas that the watch has told of as version 41, and that now has 5 replicas
+    /// and is of `version`.
+    async fn seen(look: Look, version: &'static str) -> View {
+        let (client, _) = server(move |_| scale(5, version, "app=web"));
+        let index = Arc::new(Index::new(unbounded_channel().0));
+        let deployment = serde_json::from_value(json!({
+            "metadata": {"uid": "web", "resourceVersion": "41", "generation": 1},
+            "spec": {"replicas": 3, "selector": {}, "template": {}},
+            "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3}
+        }));
+        index.put_deployment(TargetKey::new("apps/v1", "Deployment", "shop", "web"), &deployment.unwrap());
+        let policy = serde_json::from_value(json!({
+            "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "web", "generation": 1,
+                         "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"scaleTargetRef": {"name": "web"}, "maxReplicas": 9, "metrics": [{"name": "rps",
+                "prometheus": {"query": "q"}, "target": {"type": "AverageValue", "averageValue": "9"}}]}
+        }));
+        let policy = PolicyRecord::trim(policy.unwrap()).unwrap().0;
+        let viewer = Viewer::new(index, WatchHealth::default());
+        let scales = Scales::new(client, Authority::unshared());
+        let reference = policy.spec.as_ref().unwrap().scale_target_ref.clone();
+        viewer.view(&scales, &policy, &reference, look, 0).await
+    }
+
+    #[tokio::test]
+    async fn a_version_that_no_watch_has_told_of_is_behind() {
+        for (look, version, replicas, behind) in
+            [(Look::Watched, "42", 3, false), (Look::Counted, "41", 5, false), (Look::Counted, "42", 5, true)]
+        {
+            let view = seen(look, version).await;
+            let Target::Seen(workload) = view.target else { panic!("it is there") };
+            assert_eq!((workload.spec_replicas, view.behind), (replicas, behind), "{look:?} {version}");
+        }
+    }
+}

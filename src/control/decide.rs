@@ -203,12 +203,16 @@ fn weigh(
     let footprint = Footprint {
         shape,
         beside: pods_beside(&workload.pods, spec, &shape),
-        wanted: outcome
-            .need
-            .unwrap_or(spec)
-            .min(guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas))
-            .max(outcome.replicas)
-            .min(limits.beside_budgets),
+        wanted: if orders.may_write() && spec > 0 {
+            let frozen = orders.frozen.as_ref().map(|frozen| frozen.replicas);
+            // What is not used may serve somebody who waits.
+            let need = outcome.need.filter(|_| !policy.scale_up_paused);
+            let guarded = guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas);
+            let wanted = frozen.or(need).unwrap_or(spec).min(guarded).max(outcome.replicas);
+            wanted.min(limits.beside_budgets)
+        } else {
+            spec
+        },
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
     let case = advice::Case {

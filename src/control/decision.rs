@@ -83,7 +83,7 @@ pub struct Footprint {
     pub shape: RolloutShape,
     /// Pods beyond its count and its surge.
     pub beside: u32,
-    /// Replicas that it would have if every budget had enough.
+    /// Replicas that it would have if every budget had enough; the present ones where the policy writes nothing.
     pub wanted: u32,
     /// Its count follows this policy, so that something can be asked back.
     pub movable: bool,

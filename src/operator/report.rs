@@ -107,7 +107,7 @@ impl PolicyTask {
             Err(error) => {
                 self.context.metrics.api_failed("patch status", error.kind);
                 if error.kind.may_have_been_carried_out() {
-                    self.state.written.note_unanswered(now);
+                    self.state.written.note_unanswered();
                 }
                 tracing::warn!(policy = %record.key, %error, "status was not written");
             }

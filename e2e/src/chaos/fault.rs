@@ -11,6 +11,8 @@ pub enum On {
     Status,
     /// Events.
     Event,
+    /// Writes of a budget's grants.
+    Grant,
     /// Reads of a count.
     Get,
     /// Lists of all kinds.
@@ -24,6 +26,8 @@ pub enum On {
 /// The kinds that the operator watches.
 pub const WATCHED: [&str; 6] =
     ["deployments", "statefulsets", "replicasets", "pods", "horizontalpodautoscalers", "scalingpolicies"];
+/// What the operator reads again and again.
+pub const READ: &str = "connectionbudgets";
 
 impl On {
     /// Each as likely as its place in this list is often.
@@ -49,7 +53,7 @@ impl On {
     /// The faults that such requests can meet.
     pub const fn classes(self) -> &'static [ApiClass] {
         match self {
-            Self::Scale | Self::Status | Self::Event => &[
+            Self::Scale | Self::Status | Self::Event | Self::Grant => &[
                 ApiClass::Conflict,
                 ApiClass::Throttle,
                 ApiClass::ServerError,
@@ -339,6 +343,8 @@ pub enum WriteKind {
     Event,
     /// A lease.
     Lease,
+    /// A budget's grants.
+    Grant,
 }
 
 impl WriteKind {
@@ -353,6 +359,8 @@ impl WriteKind {
             (Self::Event, true) => "operator: crash after an event",
             (Self::Lease, false) => "operator: crash before a lease",
             (Self::Lease, true) => "operator: crash after a lease",
+            (Self::Grant, false) => "operator: crash before grants",
+            (Self::Grant, true) => "operator: crash after grants",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use plimsoll::api::ScalingPolicySpec;
+use plimsoll::api::{ConnectionBudgetSpec, ConnectionBudgetStatus, ScalingPolicySpec};
 use plimsoll::control::Overrides;
 use tokio::time::Instant;
 
@@ -38,6 +38,10 @@ pub struct State {
     pub disturbed: Vec<(Duration, &'static str)>,
     /// What each workload's policy was, from when on; none while there is none.
     pub policies: Vec<Vec<(Duration, Option<PolicyFacts>)>>,
+    /// What each budget was, from when on; none while there is none.
+    pub budgets: Vec<Vec<(Duration, Option<ConnectionBudgetSpec>)>>,
+    /// What each budget's status told, from when on.
+    pub grants: Vec<Vec<(Duration, ConnectionBudgetStatus)>>,
     /// Which other autoscalers a workload had, from when on.
     pub rivals: Vec<Vec<(Duration, Rivals)>>,
     /// Changes that status told of when a process started: to which one, when by its clock, from which count to which.
@@ -98,8 +102,8 @@ pub struct Answered {
     pub form: Form,
     /// The number, if the answer was fit to use.
     pub good: Option<f64>,
-    /// The workload's count then.
-    pub replicas: u32,
+    /// The workload's count then; none while there is no such workload.
+    pub replicas: Option<u32>,
 }
 
 /// A count that was written.
@@ -122,9 +126,11 @@ pub struct ScaleWrite {
 }
 
 impl Ledger {
-    /// An empty ledger of a run of so many workloads that begins now.
-    pub fn new(workloads: usize) -> Self {
+    /// An empty ledger of a run of so many workloads and budgets that begins now.
+    pub fn new(workloads: usize, budgets: usize) -> Self {
         let state = State {
+            budgets: vec![Vec::new(); budgets],
+            grants: vec![Vec::new(); budgets],
             answers: vec![Vec::new(); workloads],
             writes: vec![Vec::new(); workloads],
             policies: vec![Vec::new(); workloads],

@@ -13,6 +13,7 @@ use plimsoll::prometheus::{Broken, FailureKind, Transport};
 use serde_json::json;
 use tokio::time::sleep;
 
+use super::budgets::Budget;
 use super::dice::{Dice, Draw};
 use super::fault::{MetricClass, MetricFault};
 use super::ledger::{Answered, Form, Ledger};
@@ -50,10 +51,9 @@ impl Metrics {
         Self { server: server.clone(), scenario, ledger, dice }
     }
 
-    /// The count asked of a workload now.
-    fn replicas(&self, workload: usize) -> u32 {
-        let (server, scenario, ledger, metrics) = (&self.server, &self.scenario, &self.ledger, self);
-        World { server, scenario, ledger, metrics }.replicas(workload)
+    /// The world that is measured.
+    fn world(&self) -> World<'_> {
+        World { server: &self.server, scenario: &self.scenario, ledger: &self.ledger, metrics: self }
     }
 
     /// The way in which one process asks.
@@ -163,6 +163,9 @@ impl Questions {
         let Some((query, at)) = read(&form_text) else {
             return at_once(page(400, "text/plain", "a form with query and time is due"));
         };
+        if let Some(budget) = budget_of(&query) {
+            return self.limit(budget, form_of(&query), at);
+        }
         let Some(workload) = workload_of(&query) else {
             return at_once(page(400, "text/plain", "no such workload"));
         };
@@ -189,9 +192,11 @@ impl Questions {
         let good = match fault {
             None => truth,
             Some(MetricClass::Slow) if in_time => truth,
+            // Where no pod serves, that nothing is served may be true, and is believed.
+            Some(MetricClass::Zero) if !metrics.world().serves(workload) => Some(0.0),
             Some(_) => None,
         };
-        let replicas = metrics.replicas(workload);
+        let replicas = metrics.world().asked(workload);
         let is_rival = query.contains("rival");
         metrics.ledger.state().answers.get_mut(workload).into_iter().filter(|_| !is_rival).for_each(
             |answers| {
@@ -204,6 +209,28 @@ impl Questions {
                 });
             },
         );
+        self.answer(fault, truth, at, slow, dice)
+    }
+
+    /// What a database gives.
+    fn limit(&self, budget: usize, form: Form, at: i64) -> Reply {
+        let (metrics, now) = (&self.metrics, self.metrics.ledger.now());
+        let plan = metrics.scenario.budgets.get(budget);
+        let truth = plan.map(|plan| match form {
+            Form::Value => f64::from(plan.level(now)),
+            Form::Age | Form::Coverage => 1.0,
+        });
+        let dice = metrics.dice.of("limit").nth(u64::try_from(now.as_millis()).unwrap_or(0));
+        let faults = plan.map(|plan| plan.faults.as_slice()).unwrap_or_default();
+        let fault = faults.iter().find(|(from, to, class, probability)| {
+            let meets = form == Form::Value || !matches!(class, MetricClass::Zero | MetricClass::Partial);
+            *from <= now && now < *to && meets && dice.falls(*probability)
+        });
+        let fault = fault.map(|(_, _, class, _)| *class);
+        if let Some(class) = fault {
+            metrics.ledger.count(class.name());
+        }
+        let slow = Duration::from_secs_f64(dice.random().level(0.5, 9.0));
         self.answer(fault, truth, at, slow, dice)
     }
 
@@ -380,6 +407,11 @@ fn seconds(at: i64) -> f64 {
 fn workload_of(query: &str) -> Option<usize> {
     let (_, rest) = query.split_once("app=\"w")?;
     rest.split_once('"')?.0.parse().ok()
+}
+
+fn budget_of(query: &str) -> Option<usize> {
+    let (_, rest) = query.split_once("budget=\"")?;
+    Budget::index(rest.split_once('"')?.0)
 }
 
 fn form_of(query: &str) -> Form {

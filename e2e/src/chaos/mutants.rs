@@ -132,4 +132,47 @@ pub const MUTANTS: &[Mutant] = &[
         text: "if let Some(blind) = self.health.blind() {",
         instead: "if let Some(blind) = self.health.blind().filter(String::is_empty) {",
     },
+    Mutant {
+        rule: "a grant is used once it is persisted",
+        file: "src/budget/account.rs",
+        text: "map_or(persisted, |sent| persisted.min(connections(sent, workload)))",
+        instead: "map_or(persisted, |sent| connections(sent, workload))",
+    },
+    Mutant {
+        rule: "what is asked back is given on once it is seen gone",
+        file: "src/budget/ledger.rs",
+        text: "granted.max(self.held(workload, budget, now))",
+        instead: "granted",
+    },
+    Mutant {
+        rule: "growth is entered in the books before it is sent",
+        file: "src/operator/evaluation.rs",
+        text: "if let Err(refused) = self.context.budgets.begin(&self.context.index, workload, to) {",
+        instead: "if let Err(refused) = Err::<(), crate::budget::Refused>(crate::budget::Refused { budget: String::new(), \
+                  reach: to.spec, granted: 0, excess: 0 }).or(Ok::<(), crate::budget::Refused>(())) {",
+    },
+    Mutant {
+        rule: "raises rest on proof",
+        file: "src/operator/budgets/arbiter.rs",
+        text: "let all_seen = self.prove(budget).await;",
+        instead: "let all_seen = true;",
+    },
+    Mutant {
+        rule: "while more is charged than there is nothing grows",
+        file: "src/budget/ledger.rs",
+        text: "if reach > granted || excess > 0 {",
+        instead: "if reach > granted {",
+    },
+    Mutant {
+        rule: "who could not be looked at is looked at again",
+        file: "src/operator/budgets/arbiter.rs",
+        text: "books.ledger.trust(name, true);",
+        instead: "let _ = name;",
+    },
+    Mutant {
+        rule: "a new leader waits for what its predecessor sent",
+        file: "src/operator/budgets/observe.rs",
+        text: "Lending::default(), self.began + SETTLE);",
+        instead: "Lending::default(), self.began);",
+    },
 ];

@@ -52,6 +52,9 @@ impl People {
             autoscaler: vec![false; count],
             older_rival: vec![false; count],
         };
+        for index in 0..scenario.budgets.len() {
+            people.create_budget(index)?;
+        }
         for (index, workload) in scenario.workloads.iter().enumerate() {
             people.targets(workload)?.create(NAMESPACE, workload.manifest.clone())?;
             people.create_policy(index, workload)?;
@@ -159,7 +162,42 @@ impl People {
             Deed::LoseNode(share) => self.lose_node(name, *share),
             Deed::FillQuota => self.set_quota(Some(self.pods()?.list(NAMESPACE).len())),
             Deed::EmptyQuota => self.set_quota(None),
+            Deed::SetLimit(budget, limit) => self.set_limit(*budget, *limit),
+            Deed::DeleteBudget(budget) => {
+                self.budgets()?.delete("", &budget_name(*budget), None)?;
+                self.note_budget(*budget)
+            }
+            Deed::CreateBudget(budget) => self.create_budget(*budget),
         }
+    }
+
+    fn budgets(&self) -> Result<Collection, Failure> {
+        Ok(self.server.collection("plimsoll.dev", "v1alpha1", "connectionbudgets")?.written_by("kubectl"))
+    }
+
+    fn create_budget(&self, index: usize) -> Result<(), Failure> {
+        let Some(plan) = self.scenario.budgets.get(index) else { return Ok(()) };
+        self.budgets()?.create("", plan.manifest.clone())?;
+        self.note_budget(index)?;
+        if plan.asked { Ok(()) } else { self.set_limit(index, plan.level(self.ledger.now())) }
+    }
+
+    fn set_limit(&self, index: usize, limit: u32) -> Result<(), Failure> {
+        let Some(mut budget) = self.budgets()?.get("", &budget_name(index)) else { return Ok(()) };
+        object::set(&mut budget, &["spec", "limit", "maxConnections"], limit);
+        self.budgets()?.update("", budget)?;
+        self.note_budget(index)
+    }
+
+    fn note_budget(&self, index: usize) -> Result<(), Failure> {
+        let spec = self
+            .budgets()?
+            .get("", &budget_name(index))
+            .and_then(|budget| serde_json::from_value(budget.get("spec")?.clone()).ok());
+        let now = self.ledger.now();
+        let mut state = self.ledger.state();
+        state.budgets.get_mut(index).into_iter().for_each(|versions| versions.push((now, spec.clone())));
+        Ok(())
     }
 
     /// The second policy is made before the first is made anew, so that it is the older one.
@@ -313,6 +351,13 @@ impl People {
             self.remove(&pod);
         }
         self.set_quota(None)?;
+        for (index, budget) in scenario.budgets.iter().enumerate() {
+            if self.budgets()?.get("", &budget.name).is_none() {
+                self.create_budget(index)?;
+            } else if !budget.asked {
+                self.set_limit(index, budget.level(scenario.calm))?;
+            }
+        }
         for (index, workload) in scenario.workloads.iter().enumerate() {
             let name = workload.name.as_str();
             if self.autoscaler.get(index) == Some(&true) {
@@ -333,6 +378,10 @@ impl People {
         }
         Ok(())
     }
+}
+
+fn budget_name(index: usize) -> String {
+    format!("b{index}")
 }
 
 /// The name of the second policy on a workload.

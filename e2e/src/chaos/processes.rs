@@ -33,7 +33,7 @@ pub struct Keeper {
     /// Which of the two operators it is.
     pub(super) index: u32,
     /// Writes of all processes, by kind.
-    pub(super) written: Arc<Mutex<[u32; 4]>>,
+    pub(super) written: Arc<Mutex<[u32; 5]>>,
 }
 
 impl Keeper {

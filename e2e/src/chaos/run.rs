@@ -96,7 +96,7 @@ async fn live(scenario: Arc<Scenario>) -> Result<Outcome, Failure> {
     let base = jiff::Timestamp::from_millisecond(BASE).unwrap_or_default();
     let settings = Settings { seed: scenario.seed, clock: Clock::starting_at(base), ..Settings::default() };
     let server = ApiServer::new(settings);
-    let ledger = Arc::new(Ledger::new(scenario.workloads.len()));
+    let ledger = Arc::new(Ledger::new(scenario.workloads.len(), scenario.budgets.len()));
     server.bind(TOKEN, "system:serviceaccount:plimsoll:operator", rules()?);
     server.add_namespace(NAMESPACE);
     server.add_namespace(oracle::lease::NAMESPACE);

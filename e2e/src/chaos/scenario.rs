@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::budgets::{self, Budget};
 use super::demand::Demand;
 use super::dice::{Dice, Draw};
 use super::fault::{ApiClass, ApiFault, Crash, MetricClass, MetricFault, Moment, On, WriteKind};
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub calm: Duration,
     /// The workloads, each with a policy.
     pub workloads: Vec<Workload>,
+    /// The budgets that they share, if they do.
+    pub budgets: Vec<Budget>,
     /// What people and nature do, by time.
     pub deeds: Vec<(Duration, usize, Deed)>,
     /// Faults between operator and API server.
@@ -119,6 +122,12 @@ pub enum Deed {
     FillQuota,
     /// They can again.
     EmptyQuota,
+    /// Declares what a budget's database gives.
+    SetLimit(usize, u32),
+    /// Deletes a budget.
+    DeleteBudget(usize),
+    /// Makes it anew.
+    CreateBudget(usize),
 }
 
 impl Deed {
@@ -145,6 +154,9 @@ impl Deed {
             Self::LoseNode(_) => "nature: node lost",
             Self::FillQuota => "nature: quota full",
             Self::EmptyQuota => "nature: quota free again",
+            Self::SetLimit(..) => "people: limit of a budget changed",
+            Self::DeleteBudget(_) => "people: budget deleted",
+            Self::CreateBudget(_) => "people: budget created again",
         }
     }
 }
@@ -156,13 +168,15 @@ impl Scenario {
         let mut random = dice.of("scenario").random();
         let calm = STORM_BEGINS + Duration::from_secs(u64::from(random.between(150, 480)));
         let count = random.one(&[1, 1, 1, 1, 2, 2, 3], 1);
+        let shared = budgets::has_budgets(dice);
+        let count = if shared { count.max(budgets::least_workloads(dice)) } else { count };
         let workloads: Vec<Workload> =
             (0..count).map(|index| workload(dice.of("workload").nth(index), index, calm)).collect();
         let storm = Storm { dice, calm };
         let mut deeds: Vec<(Duration, usize, Deed)> =
             workloads.iter().enumerate().flat_map(|(index, workload)| storm.deeds(index, workload)).collect();
         deeds.sort_by_key(|(at, index, _)| (*at, *index));
-        Self {
+        let mut scenario = Self {
             seed,
             calm,
             deeds,
@@ -173,13 +187,26 @@ impl Scenario {
             pair: dice.of("pair").falls(0.3),
             record: None,
             workloads,
+            budgets: Vec::new(),
+        };
+        if shared {
+            budgets::share_out(&mut scenario, dice);
         }
+        scenario
     }
 
     /// The same world without faults; people do what they do.
     #[must_use]
     pub fn without_faults(&self) -> Self {
-        Self { api: Vec::new(), metrics: Vec::new(), crashes: Vec::new(), clock: Vec::new(), ..self.clone() }
+        let budgets = self.budgets.iter().map(|budget| Budget { faults: Vec::new(), ..budget.clone() });
+        Self {
+            api: Vec::new(),
+            metrics: Vec::new(),
+            crashes: Vec::new(),
+            clock: Vec::new(),
+            budgets: budgets.collect(),
+            ..self.clone()
+        }
     }
 
     /// When everything must be as it should be.

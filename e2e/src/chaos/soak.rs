@@ -108,7 +108,7 @@ pub fn classes() -> Vec<&'static str> {
     let mut classes: Vec<&'static str> = ApiClass::ALL.iter().map(|class| class.name()).collect();
     classes.extend(MetricClass::ALL.iter().map(|class| class.name()));
     classes.extend(["clock: jump forward", "clock: jump back", "operator: crash", "operator: stopped"]);
-    for kind in [WriteKind::Scale, WriteKind::Status, WriteKind::Event] {
+    for kind in [WriteKind::Scale, WriteKind::Status, WriteKind::Event, WriteKind::Grant] {
         classes.extend([kind.crash(false), kind.crash(true)]);
     }
     let deeds = [
@@ -132,6 +132,9 @@ pub fn classes() -> Vec<&'static str> {
         Deed::LoseNode(1.0),
         Deed::FillQuota,
         Deed::EmptyQuota,
+        Deed::SetLimit(0, 1),
+        Deed::DeleteBudget(0),
+        Deed::CreateBudget(0),
     ];
     classes.extend(deeds.iter().map(Deed::class));
     classes

@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tower::{BoxError, Service, ServiceExt as _};
 
+use super::budgets;
 use super::dice::{Dice, Draw};
-use super::fault::{ApiClass, ApiFault, Moment, On, WATCHED, WriteKind};
+use super::fault::{ApiClass, ApiFault, Moment, On, READ, WATCHED, WriteKind};
 use super::ledger::{Ledger, ScaleWrite};
 use super::metrics::milliseconds;
 use super::oracle;
@@ -48,7 +49,7 @@ pub struct Wire {
     /// Told when the process is to die.
     death: Notify,
     /// Writes by kind, over all processes of the run.
-    written: Arc<Mutex<[u32; 4]>>,
+    written: Arc<Mutex<[u32; 5]>>,
     /// Requests in the present second.
     pace: Mutex<(u64, u32)>,
 }
@@ -61,7 +62,7 @@ impl Wire {
         ledger: &Arc<Ledger>,
         operator: u32,
         token: &str,
-        written: &Arc<Mutex<[u32; 4]>>,
+        written: &Arc<Mutex<[u32; 5]>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             server: server.clone(),
@@ -138,7 +139,7 @@ impl Wire {
         let Some(asked) = asked else { return self.forward(request).await };
         if let Some(until) = self.partitioned() {
             self.ledger.count(ApiClass::Partition.name());
-            for kind in WATCHED.into_iter().chain(["get"]) {
+            for kind in WATCHED.into_iter().chain([READ, "get"]) {
                 self.ledger.disturb(kind);
             }
             sleep(until.saturating_sub(self.ledger.now()) + Duration::from_millis(10)).await;
@@ -165,6 +166,7 @@ impl Wire {
             if matches!(asked.verb, Verb::List | Verb::Watch) {
                 WATCHED
                     .into_iter()
+                    .chain([READ])
                     .filter(|kind| *kind == asked.resource)
                     .for_each(|kind| self.ledger.disturb(kind));
             }
@@ -276,7 +278,9 @@ impl Wire {
                 pending().await
             }
             ApiClass::Delay => {
-                let delay = Duration::from_secs_f64(random.level(0.5, LONGEST_DELAY));
+                let longest =
+                    if self.scenario.budgets.is_empty() { LONGEST_DELAY } else { budgets::LONGEST_DELAY };
+                let delay = Duration::from_secs_f64(random.level(0.5, longest));
                 let late = Arc::clone(&self);
                 let asked = asked.clone();
                 // It is on its way, whatever becomes of the client.
@@ -295,6 +299,14 @@ impl Wire {
                 let answer = self.carry_out(request, asked, sent).await;
                 sleep(Duration::from_secs_f64(random.level(0.2, 4.8))).await;
                 answer
+            }
+            // By these, growth and grants are proven: a list that names no version is the newest, by the API's contract.
+            ApiClass::StaleList
+                if asked.resource == READ
+                    || !asked.parameter("labelSelector").is_empty()
+                    || !asked.parameter("fieldSelector").is_empty() =>
+            {
+                self.forward(request).await
             }
             ApiClass::StaleList => {
                 let past = self.server.revision().saturating_sub(random.below(60));
@@ -351,6 +363,9 @@ impl Wire {
         }
         if kind == WriteKind::Lease && response.status().is_success() {
             oracle::lease::note(self);
+        }
+        if kind == WriteKind::Grant && response.status().is_success() {
+            oracle::budget::note(self, &asked.name);
         }
         if let (Some(before), Some(index)) = (before, workload) {
             let from = object::count(&before, &["spec", "replicas"]);
@@ -419,6 +434,7 @@ const fn slot(kind: WriteKind) -> usize {
         WriteKind::Status => 1,
         WriteKind::Event => 2,
         WriteKind::Lease => 3,
+        WriteKind::Grant => 4,
     }
 }
 
@@ -429,6 +445,7 @@ fn write_kind(asked: &ResourceRequest) -> Option<WriteKind> {
         ("scalingpolicies", "status") => Some(WriteKind::Status),
         ("events", _) => Some(WriteKind::Event),
         ("leases", _) => Some(WriteKind::Lease),
+        ("connectionbudgets", "status") => Some(WriteKind::Grant),
         _ => None,
     }
 }
@@ -438,6 +455,7 @@ fn concerns(on: On, asked: &ResourceRequest) -> bool {
         On::Scale => write_kind(asked) == Some(WriteKind::Scale),
         On::Status => write_kind(asked) == Some(WriteKind::Status),
         On::Event => write_kind(asked) == Some(WriteKind::Event),
+        On::Grant => write_kind(asked) == Some(WriteKind::Grant),
         On::Get => asked.verb == Verb::Get,
         On::Lists => asked.verb == Verb::List,
         On::Watch(kind) => asked.resource == kind && matches!(asked.verb, Verb::Watch | Verb::List),

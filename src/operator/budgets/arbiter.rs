@@ -130,7 +130,14 @@ impl Arbiter {
         self.measure().await;
         self.look_at_the_unclaimed();
         let now = self.context.budgets.now();
-        let plans = self.context.budgets.books().ledger.plan(now);
+        let plans = {
+            let mut books = self.context.budgets.books();
+            // Whoever could not be looked at is looked at again: what is not planned is never proven.
+            for name in self.known.keys() {
+                books.ledger.trust(name, true);
+            }
+            books.ledger.plan(now)
+        };
         let mut looked_at = BTreeSet::new();
         for (budget, _) in plans.iter().filter(|(_, plan)| plan.raises) {
             let all_seen = self.prove(budget).await;

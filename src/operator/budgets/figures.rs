@@ -110,6 +110,10 @@ async fn figure(
     if let Some(why) = too_old(&reading.age) {
         return Figure::Missing(why);
     }
+    // Half of the others' connections would look like room.
+    if let Some(warning) = reading.warnings.first() {
+        return Figure::Missing(format!("the server warns that its answer may be incomplete: {warning}"));
+    }
     match reading.answer {
         Answer::Value(value) if value.is_finite() && value >= 0.0 => Figure::Found(count(value), now),
         Answer::Value(value) => {
@@ -131,5 +135,50 @@ fn too_old(age: &Age) -> Option<String> {
         Age::NoSample => Some("no sample stands behind the query".to_owned()),
         Age::Unknown(why) => Some(format!("the age of the data is not known: {why}")),
         Age::Measured(_) | Age::Earlier { .. } | Age::NotSampled => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::signal::{Moments, Reading};
+
+    /// Tells 40, with a warning.
+    struct Partial;
+
+    impl Signals for Partial {
+        fn evaluate<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a str,
+            _: &'a Evaluation,
+            _: Time,
+        ) -> BoxFuture<'a, Reading> {
+            let warnings = vec!["a store did not answer".to_owned()];
+            let (answer, age) = (Answer::Value(40.0), Age::Measured(Span::ZERO));
+            Box::pin(async { Reading { answer, warnings, age, covered_pods: None } })
+        }
+
+        fn history<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a str,
+            _: &'a Evaluation,
+            _: Moments,
+        ) -> BoxFuture<'a, Result<Vec<Reading>, String>> {
+            Box::pin(async { Err("only the present is told".to_owned()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_may_be_incomplete_is_no_figure() {
+        let query = PrometheusQuery { server: "pg".to_owned(), query: "sum(others)".to_owned() };
+        let found = figure(&Partial, None, Some(&query), ceil_count, Time::from_seconds(1_790_000_000)).await;
+        assert!(
+            matches!(&found, Figure::Missing(why) if why.contains("a store did not answer")),
+            "{found:?}"
+        );
     }
 }

@@ -110,6 +110,7 @@ impl Budgets {
         // What its pods reach counts all the same.
         if claim.draws.iter().any(refused) {
             claim.movable = false;
+            claim.wanted = 0;
             claim.fixed = NO_LEAVE;
         }
         if claim.draws.is_empty() && !books.ledger.knows(&workload) {
@@ -274,5 +275,75 @@ fn orphan_claim(budget: &str, per_pod: u32, footprint: &Footprint) -> Claim {
             weight: 1,
             enforced: true,
         }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use serde_json::json;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::budget::{Grant, Lending, LimitSeen};
+    use crate::control::Footprint;
+
+    fn web(name: &str) -> TargetKey {
+        TargetKey::new("apps/v1", "Deployment", "shop", name)
+    }
+
+    /// An index that knows two workloads of 3 replicas.
+    fn index() -> Index {
+        let index = Index::new(unbounded_channel().0);
+        for name in ["checkout", "reports"] {
+            let deployment = serde_json::from_value(json!({
+                "metadata": {"uid": name, "resourceVersion": "5", "generation": 1},
+                "spec": {"replicas": 3, "selector": {}, "template": {}, "strategy": {"type": "Recreate"}},
+                "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3}
+            }));
+            index.put_deployment(web(name), &deployment.unwrap());
+        }
+        index
+    }
+
+    /// Books in which both hold 50 of 100 connections, at 10 a pod.
+    fn books(index: &Index) -> Budgets {
+        let budgets = Budgets::new(Time::from_seconds(1_790_000_000));
+        let now = budgets.now();
+        let mut books = budgets.books();
+        let grant = |name| {
+            let grant = Grant { connections: 50, since: now, recalled: None };
+            (workload(&web(name)), grant)
+        };
+        let grants = BTreeMap::from([grant("checkout"), grant("reports")]);
+        books.ledger.open("db", grants, Lending::default(), now);
+        let limit = LimitSeen { limit: Some(100), for_growth: 100, for_recall: 100, ..LimitSeen::default() };
+        books.ledger.set_limit("db", limit, Lending::default());
+        for name in ["checkout", "reports"] {
+            let found = index.workload(&web(name), NONE_TOLD).unwrap();
+            let claim = orphan_claim("db", 10, &Footprint::unmeasured(&found.workload));
+            let sight = claim.sight(found.uid.0, &found.workload);
+            books.ledger.see(&workload(&web(name)), claim, sight, now);
+        }
+        drop(books);
+        budgets
+    }
+
+    #[test]
+    fn growth_beside_another_holder_begins_and_does_not_wait_for_itself() {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let index = index();
+            let budgets = books(&index);
+            let uid = index.workload(&web("checkout"), NONE_TOLD).unwrap().uid;
+            let begun =
+                [5, 6].map(|to| budgets.begin(&index, &web("checkout"), sight(uid, to, 0, 3)).is_ok());
+            tell.send(begun)
+        });
+        let begun = told.recv_timeout(Duration::from_secs(20));
+        assert_eq!(begun, Ok([true, false]), "5 pods fit the grant, 6 do not; and both are answered");
     }
 }

@@ -65,10 +65,10 @@ impl Strategy {
     }
 }
 
-/// Ceilings on connections that are enforced.
+/// Ceilings on connections that are enforced, with limits as numbers.
 pub fn enforced(spec: &ScalingPolicySpec) -> impl Iterator<Item = &ConnectionCeiling> {
     let ceilings = spec.ceilings.iter().flat_map(|ceilings| &ceilings.connections);
-    ceilings.filter(|ceiling| ceiling.enforcement != Enforcement::Observe)
+    ceilings.filter(|ceiling| ceiling.enforcement != Enforcement::Observe && ceiling.inline.is_some())
 }
 
 /// Pods that a ceiling's connections carry.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use plimsoll::api::{Direction, Mode};
 use serde_json::Value;
 
-use super::World;
+use super::budget;
 use super::ceiling::{Strategy, enforced, range};
 use super::facts::{self, ceil};
+use super::{World, is_ready};
 use crate::apiserver::object;
 use crate::chaos::ledger::{PolicyFacts, clock};
 use crate::chaos::metrics::milliseconds;
@@ -22,6 +23,7 @@ pub fn judge_settled(world: &World<'_>) {
             world.ledger.violation(format!("{} is not settled: {why}", workload.name));
         }
     }
+    budget::judge_end(world);
 }
 
 /// Judges a world in which nothing has happened for a while.
@@ -64,6 +66,7 @@ fn settled(world: &World<'_>, index: usize) -> Result<(), String> {
     let Some(facts) = facts else { return Err("its policy is not there".to_owned()) };
     let replicas = object::count(&target, &["spec", "replicas"]);
     let (fewest, most) = expected(world, index, &facts, &target)?;
+    let fewest = budget::fewest(world, index, &facts.spec, fewest);
     if replicas < fewest || replicas > most {
         return Err(format!("it has {replicas} replicas, and must have {fewest} to {most}"));
     }
@@ -71,7 +74,14 @@ fn settled(world: &World<'_>, index: usize) -> Result<(), String> {
     honest(world, index, &facts, &policy, replicas)
 }
 
-/// The fewest and the most replicas that the workload may have in the end.
+/// The fewest and the most replicas that demand asks for in the end; none if that cannot be told.
+pub fn asked_for(world: &World<'_>, index: usize) -> Option<(u32, u32)> {
+    let target = world.target(index)?;
+    let facts = world.ledger.state().policies.get(index).and_then(|versions| versions.last()?.1.clone())?;
+    expected(world, index, &facts, &target).ok()
+}
+
+/// The fewest and the most replicas that the workload may have in the end, where it shares nothing.
 fn expected(
     world: &World<'_>,
     index: usize,
@@ -137,16 +147,11 @@ fn honest(
     let ours: Vec<&Value> = pods.iter().filter(|pod| object::label(pod, "app") == Some(name)).collect();
     let count =
         |is: &dyn Fn(&Value) -> bool| plimsoll::number::count_of(ours.iter().filter(|pod| is(pod)).count());
-    let ready = |pod: &Value| {
-        let condition = object::entry(pod, &["status", "conditions"], "type", "Ready");
-        !object::is_terminating(pod)
-            && condition.is_some_and(|condition| object::text(condition, &["status"]) == "True")
-    };
-    same("pods.serving", &["pods", "serving"], count(&ready))?;
-    same("pods.warm", &["pods", "warm"], count(&ready))?;
+    same("pods.serving", &["pods", "serving"], count(&is_ready))?;
+    same("pods.warm", &["pods", "warm"], count(&is_ready))?;
     same("pods.terminating", &["pods", "terminating"], count(&|pod| object::is_terminating(pod)))?;
-    if count(&ready) != replicas {
-        return Err(format!("{} of its {replicas} pods are ready", count(&ready)));
+    if count(&is_ready) != replicas {
+        return Err(format!("{} of its {replicas} pods are ready", count(&is_ready)));
     }
     conditions(facts, policy, index)
 }
@@ -162,7 +167,7 @@ fn conditions(facts: &PolicyFacts, policy: &Value, _: usize) -> Result<(), Strin
         let is_meant = match reason {
             "DryRun" => spec.mode == Mode::DryRun,
             "Frozen" => !facts::freezes(facts).is_empty(),
-            "BudgetInfeasible" => enforced(spec).next().is_some(),
+            "BudgetInfeasible" => enforced(spec).next().is_some() || budget::drawn(spec).next().is_some(),
             _ => facts.overrides.unreadable.is_some(),
         };
         if kind != "ScalingLimited" && verdict != "True" && !is_meant {

@@ -1,5 +1,6 @@
 //! What must be true, worked out from the world alone: none of the operator's own arithmetic is asked.
 
+pub mod budget;
 pub mod ceiling;
 pub mod end;
 pub mod facts;
@@ -34,9 +35,23 @@ impl World<'_> {
         self.server.collection("apps", "v1", plural).ok()?.get(NAMESPACE, &workload.name)
     }
 
+    /// The count asked of a workload; none if there is no such workload.
+    pub fn asked(&self, index: usize) -> Option<u32> {
+        self.target(index).map(|target| object::count(&target, &["spec", "replicas"]))
+    }
+
     /// The count asked of a workload.
     pub fn replicas(&self, index: usize) -> u32 {
-        self.target(index).map_or(0, |target| object::count(&target, &["spec", "replicas"]))
+        self.asked(index).unwrap_or(0)
+    }
+
+    /// Whether any pod of a workload is Ready.
+    pub fn serves(&self, index: usize) -> bool {
+        let Some(workload) = self.scenario.workloads.get(index) else { return false };
+        let pods =
+            self.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
+        let ours = |pod: &&Value| object::label(pod, "app") == Some(workload.name.as_str());
+        pods.iter().filter(ours).any(is_ready)
     }
 
     /// Whether all pods of a workload are of one revision, and none still ends.
@@ -59,4 +74,11 @@ impl World<'_> {
         let policies = self.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies").ok()?;
         policies.get(NAMESPACE, &workload.name)
     }
+}
+
+/// Whether a pod is Ready and stays.
+pub fn is_ready(pod: &Value) -> bool {
+    let condition = object::entry(pod, &["status", "conditions"], "type", "Ready");
+    !object::is_terminating(pod)
+        && condition.is_some_and(|condition| object::text(condition, &["status"]) == "True")
 }

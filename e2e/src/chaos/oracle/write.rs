@@ -5,6 +5,7 @@ use std::time::Duration;
 use plimsoll::api::{Direction, Enforcement, FallbackBehavior, Mode, SelectPolicy};
 use serde_json::Value;
 
+use super::budget;
 use super::ceiling::{Strategy, carried, enforced, range};
 use super::facts::{self, Rules, ceil};
 use crate::apiserver::object;
@@ -16,14 +17,14 @@ use crate::chaos::wire::Wire;
 
 /// What a process hears is no older than this while nothing disturbs it: an evaluation reads the policy first and
 /// writes last, and its queries and reads may each take their whole time.
-const EVALUATION: Duration = Duration::from_secs(40);
+pub(super) const EVALUATION: Duration = Duration::from_secs(40);
 /// What is heard of a kind may be this much older after its watch was disturbed: a silent watch is noticed after 65
 /// seconds, and lists that fail from then on make the operator hold after another minute.
-const DISTURBED: Duration = Duration::from_secs(200);
+pub(super) const DISTURBED: Duration = Duration::from_secs(200);
 /// A fall to less than this share must be confirmed, and a rise as steep.
 const COLLAPSE: f64 = 0.101;
 /// Moments that two clocks see on different sides of a limit.
-const BLUR: Duration = Duration::from_secs(2);
+pub(super) const BLUR: Duration = Duration::from_secs(2);
 
 /// Judges a write that was carried out; `target` is the workload as it was right before.
 pub fn judge(wire: &Wire, index: usize, target: &Value, write: &ScaleWrite) {
@@ -38,6 +39,9 @@ pub fn judge(wire: &Wire, index: usize, target: &Value, write: &ScaleWrite) {
             "process {} scaled {name} from {} to {}: {why}",
             write.operator, write.from, write.to
         ));
+    }
+    if write.to > write.from {
+        budget::judge(wire, index, write);
     }
 }
 
@@ -206,7 +210,7 @@ impl Case<'_> {
             return Err("no metric was ever asked".to_owned());
         };
         let Some(value) = answer.good else { return Err("its metric was not fit to use".to_owned()) };
-        let most = ceil(facts::need(spec, value)).saturating_add(spec.headroom.replicas);
+        let most = ceil(facts::need(spec, value)).max(1).saturating_add(spec.headroom.replicas);
         if to > most {
             return Err(format!("demand of {value} asks for {most} and no more (it was {from})"));
         }
@@ -239,8 +243,14 @@ impl Case<'_> {
         let (begun, landed) = self.clock();
         let least = facts::least(spec);
         let strategy = Strategy::of(self.target);
-        let ceilings: Vec<_> =
-            enforced(spec).map(|ceiling| (ceiling.enforcement, range(ceiling, strategy))).collect();
+        let recalled = budget::recalled(self.state, policy, object::name(self.target), strategy, self.write);
+        let recalled = recalled.map(|(lowest, at_once)| {
+            (if at_once { Enforcement::Hard } else { Enforcement::Enforce }, (lowest, lowest))
+        });
+        let ceilings: Vec<_> = enforced(spec)
+            .map(|ceiling| (ceiling.enforcement, range(ceiling, strategy)))
+            .chain(recalled)
+            .collect();
         let hard = ceilings.iter().filter(|(enforcement, _)| *enforcement == Enforcement::Hard);
         let hard = hard.map(|(_, (lowest, highest))| (*lowest.max(&least), *highest.max(&least)));
         let hard = hard.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)));
@@ -366,9 +376,11 @@ impl Case<'_> {
             return Ok(());
         }
         let base = self.write.to.saturating_sub(spec.headroom.replicas);
+        // What was asked for while there was no workload was nobody's demand: one that is made anew begins with its own
+        // count, and with a window of its own.
         let good = self
             .answers(Form::Value)
-            .filter_map(|answer| Some((answer.asked, answer.good?, answer.replicas)));
+            .filter_map(|answer| Some((answer.asked, answer.good?, answer.replicas?)));
         let seen: Vec<(Duration, f64, u32)> = good.collect();
         let young = |(asked, ..): &&(Duration, f64, u32)| self.was_young(policy, *asked);
         let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR).filter(young);
@@ -459,7 +471,9 @@ impl Case<'_> {
         // What status told when the process started, if it heard of the policies without a disturbance.
         let heard = staleness(self.state, "scalingpolicies", write.sent) == EVALUATION;
         let told = self.state.recalled.get(self.index).into_iter().flatten();
-        let told = told.filter(|(operator, ..)| heard && *operator == write.operator);
+        // Where that is not certain, only what allows more is taken as known.
+        let told = told
+            .filter(|(operator, _, from, to)| *operator == write.operator && (heard || (from < to) != grows));
         let known: Vec<(i64, u32, u32)> =
             own.chain(told.map(|(_, at, from, to)| (*at, *from, *to))).collect();
         let limit = |rate: &facts::Rate| {
