@@ -6,7 +6,7 @@ use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
 use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
-use super::guard::{self, StepDown};
+use super::guard::{self, Guards, StepDown};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
@@ -203,16 +203,7 @@ fn weigh(
     let footprint = Footprint {
         shape,
         beside: pods_beside(&workload.pods, spec, &shape),
-        wanted: if orders.may_write() && spec > 0 {
-            let frozen = orders.frozen.as_ref().map(|frozen| frozen.replicas);
-            // What is not used may serve somebody who waits.
-            let need = outcome.need.filter(|_| !policy.scale_up_paused);
-            let guarded = guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas);
-            let wanted = frozen.or(need).unwrap_or(spec).min(guarded).max(outcome.replicas);
-            wanted.min(limits.beside_budgets)
-        } else {
-            spec
-        },
+        wanted: wanted(policy, &orders, &outcome, &guards, &limits, spec),
         movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
     };
     let case = advice::Case {
@@ -292,6 +283,25 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
         None => workload.progress_deadline,
     };
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
+}
+
+/// Replicas for which connections are asked, if budgets were all that limits them.
+fn wanted(
+    policy: &Policy,
+    orders: &Orders,
+    outcome: &Outcome,
+    guards: &Guards<'_>,
+    limits: &Limits,
+    spec: u32,
+) -> u32 {
+    if !orders.may_write() || spec == 0 {
+        return spec;
+    }
+    let frozen = orders.frozen.as_ref().map(|frozen| frozen.replicas);
+    // What is not used may serve somebody who waits.
+    let need = outcome.need.filter(|_| !policy.scale_up_paused);
+    let guarded = guards.growth(policy.min).map_or(u32::MAX, |guard| guard.replicas);
+    frozen.or(need).unwrap_or(spec).min(guarded).max(outcome.replicas).min(limits.beside_budgets)
 }
 
 /// From asking for a pod until it is warm.
