@@ -144,7 +144,8 @@ async fn ask(servers: &Servers, query: &str) -> Answer {
 async fn ask_about_the_past(servers: &Servers, query: &str) -> Vec<Reading> {
     let now = Clock::wall().now();
     let moments = Moments::within(now - Span::from_seconds(10), now, Span::from_seconds(1));
-    servers.history("main", "shop", &question(query), moments).await.unwrap()
+    let question = Evaluation { ask_age: true, ..question(query) };
+    servers.history("main", "shop", &question, moments).await.unwrap()
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub struct State {
     pub budgets: Vec<Vec<(Duration, Option<ConnectionBudgetSpec>)>>,
     /// What each budget's status told, from when on.
     pub grants: Vec<Vec<(Duration, ConnectionBudgetStatus)>>,
+    /// Grants whose write was not answered: of which budget, when it was sent, and what it tells.
+    pub unanswered: Vec<(usize, Duration, ConnectionBudgetStatus)>,
     /// Which other autoscalers a workload had, from when on.
     pub rivals: Vec<Vec<(Duration, Rivals)>>,
     /// Changes that status told of when a process started: to which one, when by its clock, from which count to which.

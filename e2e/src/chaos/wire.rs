@@ -241,6 +241,10 @@ impl Wire {
     ) -> Result<Response<Body>, BoxError> {
         let mut random = dice.of("details").random();
         let sent = self.ledger.now();
+        let unanswered = matches!(class, ApiClass::Delay | ApiClass::LoseAnswer | ApiClass::LoseRequest);
+        if unanswered && write_kind(asked) == Some(WriteKind::Grant) {
+            oracle::budget::note_unanswered(&self, &asked.name, request.body());
+        }
         match class {
             ApiClass::Conflict => Ok(refusal(
                 409,

@@ -30,6 +30,9 @@ pub fn drawn(spec: &ScalingPolicySpec) -> impl Iterator<Item = (&ConnectionCeili
     ceilings.filter_map(|ceiling| Some((ceiling, Budget::index(&ceiling.budget_ref.as_ref()?.name)?)))
 }
 
+/// A write of grants that was not answered is in doubt for no longer.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
 /// Notes what a budget's status tells after a write of it.
 pub(in crate::chaos) fn note(wire: &Wire, name: &str) {
     let budget = wire
@@ -49,6 +52,14 @@ pub(in crate::chaos) fn note(wire: &Wire, name: &str) {
         .say(format!("process {} grants of {name}, which gives {:?}: {words}", wire.operator, status.limit));
     let index = Budget::index(name).unwrap_or(usize::MAX);
     wire.ledger.state().grants.get_mut(index).into_iter().for_each(|told| told.push((now, status.clone())));
+}
+
+/// Notes what a write of a budget's status tells that nobody will answer in time.
+pub(in crate::chaos) fn note_unanswered(wire: &Wire, name: &str, body: &[u8]) {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let status = body.get("status").cloned().unwrap_or_default();
+    let (Ok(status), Some(budget)) = (serde_json::from_value(status), Budget::index(name)) else { return };
+    wire.ledger.state().unanswered.push((budget, wire.ledger.now(), status));
 }
 
 /// Judges a growth that was carried out: whether the connections that all pods can reach, a rollout of any of them
@@ -229,7 +240,13 @@ pub fn recalled(
         let lent = |status: &ConnectionBudgetStatus| {
             holder(status).is_some_and(|held| held.recalled_since.is_some())
         };
+        // A lower grant whose write was not answered is kept to by the process that sent it.
+        let on_its_way = state
+            .unanswered
+            .iter()
+            .filter(|(of, sent, _)| *of == budget && *sent <= write.landed && *sent + UNANSWERED >= since);
         let granted = State::versions(told, since, write.landed)
+            .chain(on_its_way.map(|(_, _, status)| status))
             .filter(|status| lent(status))
             .filter_map(|status| Some(holder(status)?.granted))
             .min()?;
