@@ -56,7 +56,7 @@ pub(in crate::chaos) fn note(wire: &Wire, name: &str) {
 
 /// Notes what a write of a budget's status tells that nobody will answer in time.
 pub(in crate::chaos) fn note_unanswered(wire: &Wire, name: &str, body: &[u8]) {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let status = body.get("status").cloned().unwrap_or_default();
     let (Ok(status), Some(budget)) = (serde_json::from_value(status), Budget::index(name)) else { return };
     wire.ledger.state().unanswered.push((budget, wire.ledger.now(), status));
