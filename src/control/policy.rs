@@ -291,7 +291,7 @@ pub struct FitRules {
 
 impl FitRules {
     /// Samples of one window.
-    pub(super) const SAMPLES: u32 = 8;
+    pub const SAMPLES: u32 = 8;
 
     /// Length of a window.
     pub fn window(&self) -> Span {
