@@ -90,6 +90,7 @@ impl World {
             guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
         }
     }

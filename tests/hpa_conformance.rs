@@ -146,6 +146,7 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
         guards: Vec::new(),
         shares: Vec::new(),
         scalability: ScalabilityView::default(),
+        lessons: Vec::new(),
         rivals: Vec::new(),
     }
 }

@@ -250,6 +250,7 @@ impl World {
             guards: self.guards.clone(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {

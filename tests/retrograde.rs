@@ -276,8 +276,9 @@ fn an_hpa_runs_past_the_peak_and_plimsoll_finds_it_by_itself_and_stays_below() {
             plimsoll.ceiling
         );
         let wanted = service.busiest * service.best() / TARGET;
-        // A ceiling stands at the edge of what is known, and sometimes moves up for some windows.
-        let below = ours.beyond <= 0.2 && f64::from(ours.most) <= 1.3 * service.peak();
+        // A ceiling stands at the edge of what is known, and sometimes moves up for some windows: around a flat peak a pod more
+        // costs less than a percent.
+        let below = ours.beyond <= 0.5 && f64::from(ours.most) <= 1.3 * service.peak();
         for (holds, rule) in [
             (others.most == service.max_replicas(), "the HPA's rules go to the end"),
             (

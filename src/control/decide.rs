@@ -100,6 +100,7 @@ fn weigh(
     let spec = workload.spec_replicas;
     memory.begin(policy, spec, now);
     memory.learn(workload, now);
+    memory.learn_headroom(policy, &observation.lessons, &ahead(policy, memory));
     memory.learn_scalability(policy, &observation.scalability, workload, now);
     let yardstick = yardstick(policy, workload, memory);
     let mut counts = match policy.compat {

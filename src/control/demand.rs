@@ -224,7 +224,7 @@ fn look_forward(
     bare: f64,
 ) -> (f64, Option<HeadroomReport>) {
     let policy = ground.policy;
-    if signal.kind != TargetKind::AverageValue || policy.compat == Compat::Hpa {
+    if !signal.tells_load() || policy.compat == Compat::Hpa {
         return (0.0, None);
     }
     let lead_compensation = policy.lead_compensation;
@@ -232,7 +232,7 @@ fn look_forward(
     let rise = memory.trend.rise(ground.ahead.horizon()).min(lead_compensation.most * (bare + 1.0));
     let expected = if lead_compensation.enforced { bare + rise } else { bare };
     if ground.teaches {
-        memory.calibration.observe(bare, expected, &ground.ahead, ground.now);
+        memory.calibration.observe(bare, expected, policy.calibrated.most, &ground.ahead, ground.now);
     } else {
         memory.calibration.interrupt();
     }
@@ -294,12 +294,16 @@ fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Tr
     let (reason, message) = if proposal > base {
         (
             Reason::AboveTarget,
-            format!(
-                "{} needs {}, more than {base} and its tolerance of {}",
-                signal.name,
-                spelled(need.grow),
-                percent(signal.scale_up_tolerance)
-            ),
+            if need.grow > from_count(base) * (1.0 + signal.scale_up_tolerance) {
+                let tolerance = percent(signal.scale_up_tolerance);
+                format!(
+                    "{} needs {}, more than {base} and its tolerance of {tolerance}",
+                    signal.name,
+                    spelled(need.grow)
+                )
+            } else {
+                format!("{} needs {}, more than {base}", signal.name, spelled(need.grow))
+            },
         )
     } else if proposal < base {
         (
@@ -321,12 +325,13 @@ fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Tr
     proposal
 }
 
-/// The dead band: inside it the recommendation is the present count. Where headroom was learnt to be just enough, the band
-/// is cut out of the headroom, not out of what the load takes.
+/// The dead band: inside it the recommendation is the present count. Headroom that was learnt is just enough, so that growth
+/// has no band to lose of it: what is restless about the load is in the headroom.
 fn band(base: u32, signal: &Signal, need: Need) -> u32 {
     let count = from_count(base);
-    let uncovered = need.headroom.is_some_and(|headroom| headroom.added) && need.bare > count;
-    if uncovered || need.grow / count > 1.0 + signal.scale_up_tolerance {
+    let learnt = need.headroom.is_some_and(|headroom| headroom.added);
+    let tolerance = if learnt { 0.0 } else { signal.scale_up_tolerance };
+    if need.grow / count > 1.0 + tolerance && ceil_count_forgiving(need.grow) > base {
         ceil_count_forgiving(need.grow)
     } else if need.shrink / count < 1.0 - signal.scale_down_tolerance {
         ceil_count_forgiving(need.shrink)

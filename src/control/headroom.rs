@@ -123,11 +123,14 @@ struct Sample {
     expected: f64,
     /// The unit of its error.
     scale: f64,
+    /// The most headroom that it may get.
+    most: f64,
 }
 
 impl Calibration {
-    /// Takes note of a need, in replicas without headroom, and of the need expected after one lead time.
-    pub(super) fn observe(&mut self, need: f64, expected: f64, lead: &LeadTime, now: Time) {
+    /// Takes note of a need, in replicas without headroom, and of the need expected after one lead time. `most` is the
+    /// most that headroom may add, as a share of need plus one replica.
+    pub(super) fn observe(&mut self, need: f64, expected: f64, most: f64, lead: &LeadTime, now: Time) {
         let passed = self.needs.back().map(|last| now.since(last.at));
         if self.needs.back().is_some_and(|last| last.at > now) || passed.is_some_and(|gap| gap > LONGEST_GAP)
         {
@@ -144,7 +147,13 @@ impl Calibration {
         } else {
             self.restlessness * kept + (1.0 - kept) * moved
         };
-        self.needs.push_back(Sample { at: now, need, expected, scale: self.scale(need) });
+        self.needs.push_back(Sample {
+            at: now,
+            need,
+            expected,
+            scale: self.scale(need),
+            most: most * (need + 1.0),
+        });
         self.observed = self.observed + passed;
         self.resolve(lead, passed, now);
         self.replay(lead, need, passed, now);
@@ -158,6 +167,13 @@ impl Calibration {
     pub(super) fn interrupt(&mut self) {
         self.needs.clear();
         self.resolved = None;
+    }
+
+    /// Takes over what another has learnt, if that is more.
+    pub(super) fn take_over(&mut self, other: Self) {
+        if other.observed > self.observed {
+            *self = other;
+        }
     }
 
     /// What is to be added to a need; none before enough was seen.
@@ -223,7 +239,7 @@ impl Calibration {
             let mut held = Window::new(Extreme::Largest);
             let mut supply = f64::INFINITY;
             for sample in self.needs.iter().take_while(|sample| sample.at <= at) {
-                let wanted = sample.expected + unit * sample.scale;
+                let wanted = sample.expected + (unit * sample.scale).min(sample.most);
                 held.push(ceil_count_forgiving(wanted), sample.at, lead.scale_down_window);
                 // Pods asked for since then do not serve yet; pods given up since then no longer do.
                 if sample.at > at - lead.start_up
@@ -319,7 +335,7 @@ mod tests {
     fn seen(hours: i64, need: impl Fn(i64) -> f64) -> Calibration {
         let mut calibration = Calibration::default();
         for seconds in (0..=hours * HOUR).step_by(15) {
-            calibration.observe(need(seconds), need(seconds), &LEAD, at(seconds));
+            calibration.observe(need(seconds), need(seconds), 2.0, &LEAD, at(seconds));
         }
         calibration
     }
@@ -368,14 +384,14 @@ mod tests {
         let mut calibration = seen(30, |_| 10.0);
         let before = calibration.headroom(10.0, &RULES).unwrap().replicas;
         for seconds in (30 * HOUR + 600..=31 * HOUR).step_by(15) {
-            calibration.observe(40.0, 40.0, &LEAD, at(seconds));
+            calibration.observe(40.0, 40.0, 2.0, &LEAD, at(seconds));
         }
         let after = calibration.headroom(10.0, &RULES).unwrap().replicas;
         assert!(after <= before + 1e-9, "{before} {after}");
         // The same jump, seen as it happens, does.
         let mut calibration = seen(30, |_| 10.0);
         for seconds in (30 * HOUR + 15..=31 * HOUR).step_by(15) {
-            calibration.observe(40.0, 40.0, &LEAD, at(seconds));
+            calibration.observe(40.0, 40.0, 2.0, &LEAD, at(seconds));
         }
         assert!(calibration.lost.iter().all(|lost| *lost > 0.0));
     }
@@ -384,8 +400,8 @@ mod tests {
     fn a_clock_that_jumps_back_leaves_what_was_learnt_and_goes_on() {
         let mut calibration = seen(30, |seconds| if seconds.rem_euclid(HOUR) < 600 { 15.0 } else { 10.0 });
         let before = calibration.headroom(10.0, &RULES).unwrap().replicas;
-        calibration.observe(10.0, 10.0, &LEAD, at(0));
-        calibration.observe(10.0, 10.0, &LEAD, at(15));
+        calibration.observe(10.0, 10.0, 2.0, &LEAD, at(0));
+        calibration.observe(10.0, 10.0, 2.0, &LEAD, at(15));
         assert_eq!(calibration.needs.len(), 2);
         assert!((calibration.headroom(10.0, &RULES).unwrap().replicas / before - 1.0).abs() < 0.05);
     }
@@ -395,7 +411,7 @@ mod tests {
         let mut calibration = Calibration::default();
         let lead = LeadTime { polling_interval: Span::from_seconds(1), ..LEAD };
         for seconds in 0..4 * HOUR {
-            calibration.observe(10.0, 10.0, &lead, at(seconds));
+            calibration.observe(10.0, 10.0, 2.0, &lead, at(seconds));
         }
         assert!(calibration.needs.len() < 50, "{}", calibration.needs.len());
     }
@@ -412,8 +428,8 @@ mod tests {
             }
             let mut sorted = errors.clone();
             sorted.sort_by(f64::total_cmp);
-            let rank = (share * sorted.len() as f64) as usize;
-            let near = |rank: usize| sorted[rank.min(sorted.len() - 1)].max(0.0);
+            let rank = floor_count(share * from_count(count_of(sorted.len())));
+            let near = |rank: u32| sorted[usize::try_from(rank).unwrap().min(sorted.len() - 1)].max(0.0);
             let found = known.quantile(share);
             let (lower, upper) = (near(rank.saturating_sub(1)), near(rank + 1));
             prop_assert!(found >= lower * 0.86 - SMALLEST_ERROR && found <= upper * 1.17 + SMALLEST_ERROR, "{found} of {lower} to {upper}");
@@ -426,8 +442,8 @@ mod tests {
         ) {
             let mut calibration = Calibration { observed: ONE_DAY, ..Calibration::default() };
             let lead = LeadTime { polling_interval: Span::from_seconds(polling.unsigned_abs()), ..LEAD };
-            for (number, need) in needs.iter().enumerate() {
-                calibration.observe(*need, *need, &lead, at(number as i64 * polling));
+            for (number, need) in (0_i64..).zip(&needs) {
+                calibration.observe(*need, *need, 2.0, &lead, at(number * polling));
                 if let Some(headroom) = calibration.headroom(*need, &RULES) {
                     prop_assert!(headroom.replicas.is_finite() && headroom.replicas >= 0.0, "{headroom:?}");
                     prop_assert!(headroom.replicas <= 2.0 * (need + 1.0), "{headroom:?}");

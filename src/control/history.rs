@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::{FLAPPING_SPAN, MISSED_EVALUATIONS, WIDEST, decide, kept};
 use super::limits::rollout_shape;
-use super::memory::{Memory, Past};
+use super::memory::{Memory, Past, SignalMemory};
 use super::observation::{Observation, Overrides, Pod, PodId, Rollout, ScalabilityView, Target, Workload};
-use super::policy::Policy;
+use super::policy::{Policy, Signal};
+use super::trend::LOOKS_BACK;
 use crate::api::{Role, TargetKind};
 use crate::ceiling::connections::RolloutShape;
 use crate::signal::{Moments, Reading};
@@ -97,13 +98,25 @@ impl Policy {
         let smoothing = self.scale_up_half_life.max(self.scale_down_half_life).times(HALF_LIVES);
         // What lies exactly at the edge of a window is out of it.
         let edge = self.polling_interval.times(2);
-        (windows + smoothing + edge).min(self.polling_interval.times(MOST_MOMENTS))
+        let trend = if self.signals.iter().any(Signal::tells_load) { LOOKS_BACK } else { Span::ZERO };
+        ((windows + smoothing).max(trend) + edge).min(self.polling_interval.times(MOST_MOMENTS))
     }
 
     fn has_levels(&self) -> bool {
         let is_level = |kind| kind != TargetKind::AverageValue;
         self.signals.iter().any(|signal| signal.role == Role::Leading && is_level(signal.kind))
     }
+}
+
+/// Signals as they were replayed, with the headroom that was learnt meanwhile: of a day and more, not of one window.
+fn keeping(own: &[SignalMemory], replayed: Vec<SignalMemory>) -> Vec<SignalMemory> {
+    let with_own = |mut signal: SignalMemory| {
+        if let Some(own) = own.iter().find(|own| own.name == signal.name) {
+            signal.calibration.take_over(own.calibration.clone());
+        }
+        signal
+    };
+    replayed.into_iter().map(with_own).collect()
 }
 
 impl Memory {
@@ -153,7 +166,7 @@ impl Memory {
         let Replay { memory: replayed, since, .. } = replay;
         Self {
             last_recommendation: replayed.last_recommendation,
-            signals: replayed.signals,
+            signals: keeping(&self.signals, replayed.signals),
             scale_up: replayed.scale_up,
             scale_down: replayed.scale_down,
             born: replayed.born.or(self.born),
@@ -250,6 +263,7 @@ impl<'a> Scene<'a> {
             guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
         }
     }

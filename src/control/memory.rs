@@ -4,9 +4,9 @@ use super::decide::MISSED_EVALUATIONS;
 use super::decision::Drain;
 use super::diagnosis::Bottleneck;
 use super::guard::GuardMemory;
-use super::headroom::Calibration;
+use super::headroom::{Calibration, LeadTime};
 use super::moment;
-use super::observation::Workload;
+use super::observation::{Lesson, Workload};
 use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
@@ -290,6 +290,7 @@ impl Memory {
                     start_up: std::mem::take(&mut self.start_up),
                     drain: std::mem::take(&mut self.drain),
                     scalability: std::mem::take(&mut self.scalability),
+                    signals: Self::learnt(&self.signals),
                     guards: std::mem::take(&mut self.guards),
                     ..Self::default()
                 };
@@ -320,6 +321,39 @@ impl Memory {
             self.drain.learn(departed.id, departed.drain);
         }
         self.last_evaluation = Some(now);
+    }
+
+    /// Learns headroom from the past of metrics, unless more of it was seen already.
+    pub(super) fn learn_headroom(&mut self, policy: &Policy, lessons: &[Lesson], ahead: &LeadTime) {
+        for lesson in lessons {
+            let known = policy.signals.iter().zip(&mut self.signals);
+            let Some((signal, memory)) =
+                known.into_iter().find(|(signal, _)| signal.name == lesson.metric && signal.tells_load())
+            else {
+                continue;
+            };
+            let mut calibration = Calibration::default();
+            for (at, value) in lesson.moments.iter().zip(&lesson.values) {
+                match value {
+                    Some(value) => {
+                        calibration.observe(value / signal.target, value / signal.target, ahead, at)
+                    }
+                    None => calibration.interrupt(),
+                }
+            }
+            calibration.interrupt();
+            memory.calibration.take_over(calibration);
+        }
+    }
+
+    /// What was learnt of signals, without what belongs to the present.
+    fn learnt(signals: &[SignalMemory]) -> Vec<SignalMemory> {
+        let learnt = |signal: &SignalMemory| SignalMemory {
+            name: signal.name.clone(),
+            calibration: signal.calibration.clone(),
+            ..SignalMemory::default()
+        };
+        signals.iter().map(learnt).collect()
     }
 
     /// Start-up times, once enough are known.

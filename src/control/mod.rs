@@ -37,8 +37,8 @@ pub use headroom::{CalibratedHeadroom, HeadroomReport};
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
-    BudgetShare, CountOrPercent, Departed, Observation, Override, Overrides, Pod, PodId, Recall, Rival,
-    Rollout, ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy,
+    BudgetShare, CountOrPercent, Departed, Lesson, Observation, Override, Overrides, Pod, PodId, Recall,
+    Rival, Rollout, ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy,
     Workload,
 };
 pub use policy::{

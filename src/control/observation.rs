@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::signal::Reading;
+use crate::signal::{Moments, Reading};
 use crate::time::{Span, Time};
 
 /// Everything seen at one evaluation.
@@ -25,9 +25,24 @@ pub struct Observation {
     /// What was read of the workload's throughput for its scalability law.
     #[serde(default, skip_serializing_if = "ScalabilityView::is_empty")]
     pub scalability: ScalabilityView,
+    /// What metrics were a day ago and since, to learn headroom from; told once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lessons: Vec<Lesson>,
     /// Other autoscalers and policies on the same workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,
+}
+
+/// The past of one metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lesson {
+    /// Name of the metric.
+    pub metric: String,
+    /// The moments, oldest first.
+    pub moments: Moments,
+    /// Its value at each of them; none where it was not fit to use.
+    pub values: Vec<Option<f64>>,
 }
 
 /// The workload, or why it could not be seen.

@@ -108,6 +108,11 @@ impl Policy {
         self.spread(most)
     }
 
+    /// A span from zero to `most`, in whole seconds, that differs from policy to policy; zero where nothing tells them apart.
+    pub fn spread_over(&self, most: Span) -> Span {
+        if self.seed == 0 { Span::ZERO } else { self.spread(most) }
+    }
+
     /// A span from zero to `most`, in whole seconds, that differs from policy to policy.
     pub(super) fn spread(&self, most: Span) -> Span {
         let choices = most.millis().div_euclid(1000).saturating_add(1);
@@ -165,6 +170,13 @@ pub struct Signal {
     pub max_add_percent: u32,
     /// Safety net: what no series means.
     pub absent: Absent,
+}
+
+impl Signal {
+    /// It tells of load that comes from outside, which a level per pod does not: that follows the count.
+    pub fn tells_load(&self) -> bool {
+        self.role == Role::Leading && self.kind == TargetKind::AverageValue
+    }
 }
 
 /// Rules for one direction.

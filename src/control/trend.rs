@@ -12,6 +12,8 @@ use crate::time::{Span, Time};
 const MINUTE: Span = Span::from_seconds(60);
 /// Minutes that a trend is made of.
 const MINUTES: usize = 10;
+/// What lies further back makes no trend: the minute under way and the one in which a memory begins are not whole.
+pub(super) const LOOKS_BACK: Span = Span::from_seconds(60 * (10 + 2));
 /// Fewer minutes make none.
 const FEWEST_MINUTES: usize = 8;
 /// Kendall's τ from which on a rise is no scatter. Of ten unrelated minutes, one in five hundred comes to it.
@@ -22,29 +24,24 @@ const SIGNIFICANT: f64 = 0.7;
 pub(super) struct Trend {
     /// Medians of whole minutes, the oldest first.
     minutes: VecDeque<f64>,
-    /// The minute under way: when it began, and what was seen in it.
-    begun: Option<Time>,
+    /// The minute under way, counted from the epoch, and what was seen in it.
+    minute: Option<i64>,
     seen: Vec<f64>,
 }
 
 impl Trend {
     /// Takes note of a need.
     pub(super) fn observe(&mut self, need: f64, now: Time) {
-        let begun = match self.begun {
-            Some(begun) if begun <= now && now.since(begun) < MINUTE.times(2) => begun,
-            Some(_) => {
-                // What came in between is not known.
-                self.interrupt();
-                now
-            }
-            None => now,
-        };
-        self.begun = Some(begun);
-        if now.since(begun) >= MINUTE {
+        let minute = now.millis().div_euclid(i64::try_from(MINUTE.millis()).unwrap_or(i64::MAX));
+        let last = *self.minute.get_or_insert(minute);
+        if minute.checked_sub(last) == Some(1) {
             self.minutes.extend(median(&mut self.seen));
             self.seen.clear();
-            self.begun = Some(begun + MINUTE);
+        } else if minute != last {
+            // What came in between is not known.
+            self.interrupt();
         }
+        self.minute = Some(minute);
         while self.minutes.len() > MINUTES {
             self.minutes.pop_front();
         }
@@ -94,6 +91,7 @@ fn median(values: &mut [f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::from_u64;
 
     const AHEAD: Span = Span::from_seconds(180);
 
@@ -105,28 +103,32 @@ mod tests {
         trend
     }
 
+    fn minutes(second: i64) -> f64 {
+        from_u64(second.unsigned_abs()) / 60.0
+    }
+
     /// Noise of three percent, the same at each run.
     fn noise(second: i64) -> f64 {
         let mixed = second.unsigned_abs().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        1.0 + 0.06 * ((mixed >> 40) as f64 / (1_u64 << 24) as f64 - 0.5)
+        1.0 + 0.06 * (from_u64(mixed >> 40) / from_u64(1 << 24) - 0.5)
     }
 
     #[test]
     fn a_ramp_is_projected_and_noise_does_not_hide_it() {
         // One more each minute: three more in three minutes.
-        let rise = seen(900, |second| 20.0 + second as f64 / 60.0).rise(AHEAD);
+        let rise = seen(900, |second| 20.0 + minutes(second)).rise(AHEAD);
         assert!((rise - 3.0).abs() < 0.1, "{rise}");
-        let rise = seen(900, |second| (20.0 + second as f64 / 60.0) * noise(second)).rise(AHEAD);
+        let rise = seen(900, |second| (20.0 + minutes(second)) * noise(second)).rise(AHEAD);
         assert!((2.0..4.0).contains(&rise), "{rise}");
     }
 
     #[test]
     fn what_falls_stands_still_or_has_just_begun_is_no_rise() {
-        assert!(seen(900, |second| 40.0 - second as f64 / 60.0).rise(AHEAD).abs() < 1e-12);
+        assert!(seen(900, |second| 40.0 - minutes(second)).rise(AHEAD).abs() < 1e-12);
         assert!(seen(900, |_| 20.0).rise(AHEAD).abs() < 1e-12);
         assert!(
-            seen(300, |second| 20.0 + second as f64 / 60.0).rise(AHEAD).abs() < 1e-12,
+            seen(300, |second| 20.0 + minutes(second)).rise(AHEAD).abs() < 1e-12,
             "five minutes are too few"
         );
     }
@@ -136,7 +138,7 @@ mod tests {
         let spike = |second: i64| if (480..540).contains(&second) { 200.0 } else { 20.0 };
         assert!(seen(900, spike).rise(AHEAD).abs() < 1e-12);
         let on_a_ramp =
-            |second: i64| if (480..540).contains(&second) { 200.0 } else { 20.0 + second as f64 / 60.0 };
+            |second: i64| if (480..540).contains(&second) { 200.0 } else { 20.0 + minutes(second) };
         let rise = seen(900, on_a_ramp).rise(AHEAD);
         assert!(rise < 3.2, "{rise}");
     }
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_gap_ends_what_was_seen() {
-        let mut trend = seen(900, |second| 20.0 + second as f64 / 60.0);
+        let mut trend = seen(900, |second| 20.0 + minutes(second));
         trend.observe(60.0, Time::from_seconds(1_700_000_000 + 1200));
         assert!(trend.rise(AHEAD).abs() < 1e-12);
     }

@@ -168,6 +168,7 @@ impl PolicyTask {
             guards: readings.guards,
             shares: Vec::new(),
             scalability: self.samples(record, policy, self.context.clock.now()),
+            lessons: self.lessons(record, policy, self.context.clock.now()),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;
@@ -206,6 +207,7 @@ impl PolicyTask {
             self.record_decision(record, spec, &observation, &decision, written, now);
             if matches!(observation.target, Target::Seen(_)) {
                 self.state.samples.taken();
+                self.state.lessons.taken();
             }
             self.state.live_through(&observation, now, &decision.steps);
             self.state.memory = memory;

@@ -5,6 +5,7 @@ mod clock;
 mod evaluation;
 mod history;
 mod leader;
+mod lessons;
 mod notices;
 mod options;
 mod record;

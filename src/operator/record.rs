@@ -180,6 +180,7 @@ mod tests {
             guards: Vec::new(),
             shares: Vec::new(),
             scalability: crate::control::ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::budgets::Budgets;
 use super::clock::Clock;
 use super::history::Recall;
+use super::lessons::Lessons;
 use super::notices::Budget as EventBudget;
 use super::record::Recorder;
 use super::samples::Samples;
@@ -88,6 +89,8 @@ pub(super) struct State {
     pub recollection: Option<Recollection>,
     /// What is read for the fit of the scalability law.
     pub samples: Samples,
+    /// What is read to learn headroom from.
+    pub lessons: Lessons,
     /// The scalability ceiling known from before.
     pub recalled_scalability: Option<RecalledScalability>,
     /// Reversals known from before, oldest first.
@@ -161,6 +164,7 @@ impl PolicyTask {
             recall: None,
             recollection: None,
             samples: Samples::default(),
+            lessons: Lessons::default(),
             recalled_scalability,
             recalled_reversals,
             recalled_drain,

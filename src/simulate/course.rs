@@ -63,6 +63,7 @@ impl<'a> Course<'a> {
             guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

@@ -119,6 +119,7 @@ impl PolicyScaler {
             guards: Vec::new(),
             shares: shares.to_vec(),
             scalability: ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
         };
         decide(&self.policy, &observation, memory, now)

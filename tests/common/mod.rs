@@ -70,6 +70,7 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         guards: Vec::new(),
         shares: Vec::new(),
         scalability: ScalabilityView::default(),
+        lessons: Vec::new(),
         rivals: Vec::new(),
     }
 }

@@ -143,6 +143,7 @@ impl Shadow {
             guards: Vec::new(),
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

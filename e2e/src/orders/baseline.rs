@@ -113,6 +113,7 @@ impl Autoscaler {
                 progress_deadline: Span::from_seconds(600),
             }),
             overrides: Overrides::default(),
+            lessons: Vec::new(),
             rivals: Vec::new(),
             guards: Vec::new(),
             shares: Vec::new(),
