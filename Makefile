@@ -9,7 +9,7 @@ FIRST ?= 0
 RUNS ?= 5
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup
+.PHONY: help demo test check lint chart-lint crds manifests bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup gameday
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,10 @@ crds: ## Writes crds/ and the chart's copy from the types
 	for kind in scalingpolicies connectionbudgets; do \
 	  cargo run --quiet -- crd --name $$kind.plimsoll.dev > crds/$$kind.plimsoll.dev.yaml || exit 1; \
 	done
-	cp crds/*.yaml charts/plimsoll/crds/
+	cp crds/*.yaml charts/plimsoll/files/crds/
+
+manifests: ## Writes deploy/ from the chart
+	@scripts/manifests.sh
 
 bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
@@ -85,6 +88,10 @@ hot-row: setup ## One hot row in a real PostgreSQL, with an HPA's rules and with
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages
+
+gameday: ## Plays a failure mode of the runbook: SCENARIO=flapping; lists them when none is named
+	@cargo build --quiet --package e2e --bin gameday
+	@cargo run --quiet --package e2e --bin gameday -- $(SCENARIO)
 
 node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only)
 	cargo test --package e2e --test real_node -- --nocapture
