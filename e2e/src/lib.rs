@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod clock;
 pub mod cost;
 pub mod demo;
+pub mod gameday;
 pub mod hot_row;
 pub mod orders;
 pub mod plant;
