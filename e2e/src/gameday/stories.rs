@@ -28,7 +28,7 @@ pub const ALL: &[Gameday] = &[
                 &json!({
                     "warmUp": {"source": "Declared", "seconds": 0},
                     "smoothing": {"scaleDownHalfLifeSeconds": 0},
-                    "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
+                    "behavior": {"scaleDown": {"stabilizationWindowSeconds": 20}},
                 }),
             )
         },
@@ -36,6 +36,10 @@ pub const ALL: &[Gameday] = &[
             world.at(60, "load begins to swing between 40 and 80, a minute each");
             let high = world.second >= 60 && (world.second / 60) % 2 == 1;
             world.bed.signals.set("checkout", if high { 79.0 } else { 39.0 });
+            let replicas = world.replicas("checkout");
+            world.must(world.second < 900 || replicas == 8, || {
+                format!("{replicas} replicas: the count still follows each swing")
+            });
             Ok(())
         },
     },
@@ -132,7 +136,7 @@ pub const ALL: &[Gameday] = &[
     },
     Gameday {
         name: "pool-exhaustion",
-        story: "load wants three times the pods that the database has connections for, and a rollout begins at the ceiling",
+        story: "load wants twice the pods that the database has connections for, and a rollout begins at the ceiling",
         seconds: 1200,
         shows: &[
             Condition("ScalingLimited", "True", "ConnectionBudget"),
@@ -142,25 +146,25 @@ pub const ALL: &[Gameday] = &[
             Says("by database connections of orders-db"),
         ],
         set: |bed| {
-            checkout(
-                bed,
-                4,
-                10,
-                &json!({"ceilings": {"connections": [{
-                    "name": "orders-db", "inline": {"maxConnections": 105, "reserved": 5}, "perPod": 10,
-                }]}}),
-            )
+            let spec = json!({
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
+                "ceilings": {"connections": [{
+                    "name": "orders-db", "inline": {"maxConnections": 205, "reserved": 5}, "perPod": 10,
+                }]},
+            });
+            checkout(bed, 12, 10, &spec)
         },
         step: |world| {
-            let risen = world.at(120, "load wants 20 pods with 10 connections each; the database has 100")
-                || world.second > 120;
-            world.bed.signals.set("checkout", if risen { 199.0 } else { 39.0 });
-            if world.at(480, "a new version is rolled out while the count is at its ceiling") {
+            let risen = world.at(300, "load wants 30 pods with 10 connections each; the database has 200")
+                || world.second > 300;
+            // Some pods go first, so that it is known how long they hold their connections.
+            world.bed.signals.set("checkout", if risen { 299.0 } else { 59.0 });
+            if world.at(720, "a new version is rolled out while the count is at its ceiling") {
                 let template = json!({"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}});
                 world.bed.edit(("apps", "v1", "deployments"), NAMESPACE, "checkout", &template)?;
             }
             let connections = world.pods() * 10;
-            world.must(connections <= 100, || format!("{connections} connections are wanted of 100"));
+            world.must(connections <= 200, || format!("{connections} connections are wanted of 200"));
             Ok(())
         },
     },
@@ -336,7 +340,8 @@ fn checkout(bed: &SimulatedBed, replicas: u32, start_up: u32, spec: &Value) -> R
 
 /// A service at its load, with a policy.
 fn put(bed: &SimulatedBed, name: &str, replicas: u32, start_up: u32, spec: &Value) -> Result<(), BedError> {
-    let times = json!({"plant.test/startup-seconds": start_up.to_string(), "plant.test/drain-seconds": DRAIN});
+    let times =
+        json!({"plant.test/startup-seconds": start_up.to_string(), "plant.test/drain-seconds": DRAIN});
     bed.put_workload(name, replicas, &times)?;
     bed.signals.set(name, f64::from(replicas) * 10.0 - 1.0);
     bed.signals.set("database", 0.05);
