@@ -9,7 +9,7 @@ FIRST ?= 0
 RUNS ?= 5
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds manifests bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup gameday
+.PHONY: help demo test check lint chart-lint crds manifests reference bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup gameday kind-demo kind-e2e kind-down sbom
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ crds: ## Writes crds/ and the chart's copy from the types
 
 manifests: ## Writes deploy/ from the chart
 	@scripts/manifests.sh
+
+reference: ## Writes docs/reference.md from the types
+	@cargo run --quiet --package e2e --bin reference > target/reference.md
+	@cp target/reference.md docs/reference.md
 
 bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
@@ -96,8 +100,20 @@ gameday: ## Plays a failure mode of the runbook: SCENARIO=flapping; lists them w
 node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only)
 	cargo test --package e2e --test real_node -- --nocapture
 
+kind-demo: ## Plimsoll on a kind cluster, with Prometheus, PostgreSQL, a service and load (needs Docker)
+	@scripts/kind.sh demo
+
+kind-e2e: ## The scenarios on a kind cluster, which is taken away at the end (needs Docker)
+	@scripts/kind.sh e2e
+
+kind-down: ## Takes the kind cluster away
+	@scripts/kind.sh down
+
 fuzz: ## Every fuzz target for SECONDS=60, where cargo-fuzz is installed
 	@scripts/fuzz.sh $(SECONDS)
+
+sbom: ## Prints the bill of materials as CycloneDX JSON
+	@scripts/sbom.sh
 
 image: ## Builds the container image plimsoll:dev with buildah, podman or docker
 	@scripts/image.sh

@@ -13,3 +13,4 @@ pub mod orders;
 pub mod plant;
 pub mod random;
 pub mod real;
+pub mod reference;

@@ -14,13 +14,15 @@ use std::time::Duration;
 
 use clap::Parser;
 use e2e::real::helm::{HelmError, helm, repository};
+use e2e::real::kubectl::print;
+use e2e::real::program::Program;
 use e2e::real::{Cluster, unless_missing};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use plimsoll::api::ScalingPolicy;
 use plimsoll::prometheus;
 use serde_json::{Value, json};
@@ -336,10 +338,23 @@ async fn a_real_api_server_takes_the_chart_through_its_life_and_workloads_stay_a
     };
     tokio::time::timeout(e2e::real::DEADLINE, admitted).await.expect("two pods are admitted");
 
+    // What `make kind-demo` applies is accepted as well, now that the definitions are there.
+    let policies: Api<ScalingPolicy> = Api::namespaced(client.clone(), "shop");
+    match Program::Kubectl.find() {
+        Err(missing) => println!("skipped: {missing}"),
+        Ok(kubectl) => {
+            for file in ["monitoring", "database", "service", "policy"] {
+                let path = repository().join("deploy/kind").join(file).with_extension("yaml");
+                let apply = ["apply", "--server-side", "--force-conflicts", "--filename", path.to_str().unwrap()];
+                print(&kubectl, Path::new(kubeconfig), &apply).await.unwrap();
+            }
+            policies.delete("checkout", &DeleteParams::default()).await.unwrap();
+        }
+    }
+
     // What a user has by now: a workload that was scaled, and its policy.
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "shop");
     deployments.create(&PostParams::default(), &web()).await.unwrap();
-    let policies: Api<ScalingPolicy> = Api::namespaced(client.clone(), "shop");
     policies.create(&PostParams::default(), &policy()).await.unwrap();
 
     let replicas = async || {
