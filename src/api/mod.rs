@@ -18,8 +18,8 @@ pub use budget::{
     LendingRules, OtherClients,
 };
 pub use capacity::{
-    CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
-    WarmUpSource,
+    CalibratedHeadroom, CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom,
+    HeadroomEnforcement, LeadCompensation, Ramp, Smoothing, WarmUp, WarmUpSource,
 };
 pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
@@ -32,6 +32,6 @@ pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySp
 pub use quantity::{Quantity, QuantityError};
 pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
-    PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, HeadroomStatus,
+    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
 };

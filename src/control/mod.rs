@@ -9,6 +9,7 @@ mod deficit;
 mod demand;
 mod diagnosis;
 mod guard;
+mod headroom;
 mod history;
 mod limits;
 mod memory;
@@ -22,6 +23,7 @@ mod scalability;
 mod scale_in;
 mod settle;
 mod trail;
+mod trend;
 mod window;
 
 pub use decide::decide;
@@ -31,6 +33,7 @@ pub use decision::{
 };
 pub use deficit::Deficit;
 pub use guard::{Activation, GuardReport, GuardState};
+pub use headroom::{CalibratedHeadroom, HeadroomReport};
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
@@ -39,8 +42,8 @@ pub use observation::{
     Workload,
 };
 pub use policy::{
-    Compat, ConnectionSource, Connections, Fallback, FitRules, Guard, Held, MaxConcurrent, Policy,
-    PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, FitRules, Guard, Held, LeadCompensation, MaxConcurrent,
+    Policy, PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
 pub use reason::Reason;
 pub use scalability::RecalledScalability;

@@ -194,6 +194,12 @@ pub enum Reason {
     PolicyDisabled,
     /// Extra replicas of the headroom.
     HeadroomReplicas,
+    /// The headroom in force carries what load does while pods start.
+    HeadroomCovers,
+    /// The headroom declared is less than what load does while pods start.
+    HeadroomTooSmall,
+    /// Load rises faster than pods start, whatever headroom there is.
+    LoadOutrunsPods,
     /// The fallback acts.
     Fallback,
     /// No room for more pods warming up at once.
