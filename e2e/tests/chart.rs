@@ -345,7 +345,8 @@ async fn a_real_api_server_takes_the_chart_through_its_life_and_workloads_stay_a
         Ok(kubectl) => {
             for file in ["monitoring", "database", "service", "policy"] {
                 let path = repository().join("deploy/kind").join(file).with_extension("yaml");
-                let apply = ["apply", "--server-side", "--force-conflicts", "--filename", path.to_str().unwrap()];
+                let apply =
+                    ["apply", "--server-side", "--force-conflicts", "--filename", path.to_str().unwrap()];
                 print(&kubectl, Path::new(kubeconfig), &apply).await.unwrap();
             }
             policies.delete("checkout", &DeleteParams::default()).await.unwrap();
