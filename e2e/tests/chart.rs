@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
+use e2e::bed::{Bed, BedError, Floor, Stage, Workload};
 use e2e::real::helm::{HelmError, helm, repository};
 use e2e::real::kubectl::print;
 use e2e::real::program::Program;
@@ -237,6 +238,33 @@ fn an_operator_of_single_namespaces_has_no_right_beyond_them() {
     }
     let arguments = of_kind(&objects, "Deployment").to_string();
     assert!(arguments.contains("--namespace=shop"), "{arguments}");
+}
+
+/// The operator as `namespaces: [shop]` starts it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_of_single_namespaces_says_that_it_shares_no_database_and_scales_by_numbers() {
+    let bed = match Bed::start(Floor::Double, &[]).await {
+        Err(BedError::Start(error)) => {
+            assert!(unless_missing::<()>(Err(error)).unwrap().is_none());
+            return;
+        }
+        started => started.unwrap(),
+    };
+    let stage = Stage::set(&bed, "shop", Workload::of(2)).await.unwrap();
+    stage.load(100.0).await.unwrap();
+    let shared = json!([{"name": "orders-db", "budgetRef": {"name": "orders-db"}, "perPod": 10}]);
+    stage.declare(&json!({"spec": {"ceilings": {"connections": shared}}})).await.unwrap();
+    let options = stage.options();
+    assert_eq!(options.namespaces, ["shop"]);
+    let _operator = stage.operator_with(options).await.unwrap();
+    let says_so = |policy: &ScalingPolicy| {
+        let ceilings = policy.status.as_ref().map(|status| &status.ceilings);
+        ceilings.into_iter().flatten().any(|one| one.reason.contains("installed for single namespaces"))
+    };
+    stage.until("told that budgets are not shared", says_so).await.unwrap();
+    let numbers = json!([{"name": "orders-db", "inline": {"maxConnections": 1000}, "perPod": 10}]);
+    stage.edit(json!({"ceilings": {"connections": numbers}})).await.unwrap();
+    stage.until_wanted(10).await.unwrap();
 }
 
 #[test]
