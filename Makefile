@@ -11,7 +11,7 @@ RUNS ?= 5
 export RUST_BACKTRACE := 0
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup
+.PHONY: help demo test check lint chart-lint crds manifests reference bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup gameday kind-demo kind-e2e kind-down sbom
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,14 @@ crds: ## Writes crds/ and the chart's copy from the types
 	for kind in scalingpolicies connectionbudgets; do \
 	  cargo run --quiet -- crd --name $$kind.plimsoll.dev > crds/$$kind.plimsoll.dev.yaml || exit 1; \
 	done
-	cp crds/*.yaml charts/plimsoll/crds/
+	cp crds/*.yaml charts/plimsoll/files/crds/
+
+manifests: ## Writes deploy/ from the chart
+	@scripts/manifests.sh
+
+reference: ## Writes docs/reference.md from the types
+	@cargo run --quiet --package e2e --bin reference > target/reference.md
+	@cp target/reference.md docs/reference.md
 
 bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
@@ -88,11 +95,27 @@ hot-row: setup ## One hot row in a real PostgreSQL, with an HPA's rules and with
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages
 
+gameday: ## Plays a failure mode of the runbook: SCENARIO=flapping; lists them when none is named
+	@cargo build --quiet --package e2e --bin gameday
+	@cargo run --quiet --package e2e --bin gameday -- $(SCENARIO)
+
 node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only)
 	cargo test --package e2e --test real_node -- --nocapture
 
+kind-demo: ## Plimsoll on a kind cluster, with Prometheus, PostgreSQL, a service and load (needs Docker)
+	@scripts/kind.sh demo
+
+kind-e2e: ## The scenarios on a kind cluster, which is taken away at the end (needs Docker)
+	@scripts/kind.sh e2e
+
+kind-down: ## Takes the kind cluster away
+	@scripts/kind.sh down
+
 fuzz: ## Every fuzz target for SECONDS=60, where cargo-fuzz is installed
 	@scripts/fuzz.sh $(SECONDS)
+
+sbom: ## Prints the bill of materials as CycloneDX JSON
+	@scripts/sbom.sh
 
 image: ## Builds the container image plimsoll:dev with buildah, podman or docker
 	@scripts/image.sh

@@ -59,6 +59,20 @@ def run_upgrade(arguments):
     return 0
 
 
+def run_rollback(arguments):
+    with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
+        config.rollback(arguments.name, version=arguments.revision)
+    return 0
+
+
+def run_test(arguments):
+    with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
+        release = config.test(arguments.name, timeout=arguments.timeout, logs=arguments.logs)
+    for hook in release.get("hooks") or []:
+        print(json.dumps({"name": hook.get("name"), "last_run": hook.get("last_run")}, default=str))
+    return 0
+
+
 def run_uninstall(arguments):
     with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
         config.uninstall(arguments.name)
@@ -73,6 +87,8 @@ def main():
         ("template", run_template),
         ("install", run_install),
         ("upgrade", run_upgrade),
+        ("rollback", run_rollback),
+        ("test", run_test),
         ("uninstall", run_uninstall),
     ]:
         command = commands.add_parser(name)
@@ -82,14 +98,19 @@ def main():
         else:
             command.add_argument("name")
             command.add_argument("--namespace", default="default")
-        if name != "uninstall":
+        if name == "rollback":
+            command.add_argument("revision", nargs="?", type=int)
+        if name in ("lint", "template", "install", "upgrade"):
             command.add_argument("chart")
             command.add_argument("--values")
-        if name in ("install", "upgrade", "uninstall"):
+        if name in ("install", "upgrade", "rollback", "test", "uninstall"):
             command.add_argument("--kubeconfig")
+        if name == "test":
+            command.add_argument("--logs", action="store_true")
         if name == "install":
             command.add_argument("--create-namespace", action="store_true")
             command.add_argument("--wait", action="store_true")
+        if name in ("install", "test"):
             command.add_argument("--timeout", type=lambda text: int(text.removesuffix("s")), default=300)
     arguments = parser.parse_args()
     try:

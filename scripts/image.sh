@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the container image: the operator, the libraries it names, the certificates of public authorities; no shell, no root.
-# IMAGE is its name; BINARY a program that is built already; ARCHIVE a file to write the image to, and to keep it nowhere else.
+# The same program and the same SOURCE_DATE_EPOCH (default: the last commit's) make the same image. IMAGE is its name; BINARY a program that is built already; ARCHIVE a file to write the image to, and to keep it nowhere else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,9 +33,13 @@ if [ -f "$certificates" ]; then
   install -D -m 0644 "$certificates" "$root$certificates"
 fi
 
+# The same files make the same image: neither the clock nor the order of a directory is in it.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+find "$root" -exec touch --no-dereference --date "@$epoch" {} +
 case $builder in
-  buildah) buildah build --quiet --isolation chroot --file Containerfile --tag "$image" "$root" ;;
-  *) "$builder" build --quiet --file Containerfile --tag "$image" "$root" ;;
+  buildah) buildah build --quiet --isolation chroot --timestamp "$epoch" --file Containerfile --tag "$image" "$root" ;;
+  podman) podman build --quiet --timestamp "$epoch" --file Containerfile --tag "$image" "$root" ;;
+  docker) SOURCE_DATE_EPOCH=$epoch docker build --quiet --file Containerfile --tag "$image" "$root" ;;
 esac
 if [ -n "${ARCHIVE:-}" ]; then
   case $builder in

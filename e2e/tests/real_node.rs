@@ -73,7 +73,7 @@ impl Bed {
         let client = node.client().await.unwrap();
         let bed = Self { node, client, exporter, prometheus, begun };
         bed.told("a node is ready");
-        bed.install(&bed.prometheus.url()).await.then_some(bed)
+        bed.install().await.then_some(bed)
     }
 
     fn told(&self, what: &str) {
@@ -81,7 +81,7 @@ impl Bed {
     }
 
     /// Installs the chart by Helm, into a namespace that admits only restricted pods.
-    async fn install(&self, prometheus: &str) -> bool {
+    async fn install(&self) -> bool {
         for (name, level) in [(SYSTEM, "restricted"), ("shop", "privileged")] {
             let labels = json!({"pod-security.kubernetes.io/enforce": level});
             let namespace: Namespace =
@@ -95,14 +95,10 @@ impl Bed {
             let maps = Api::namespaced(self.client.clone(), name);
             maps.create(&PostParams::default(), &certificates).await.unwrap();
         }
-        let values = json!({
-            "image": {"repository": "localhost/plimsoll", "tag": "test", "pullPolicy": "Never"},
-            "prometheusServers": [{"name": "main", "url": prometheus}],
-        });
         let kubeconfig = self.node.cluster().kubeconfig_path("admin").unwrap().to_str().unwrap();
         let install =
             ["install", "plimsoll", "charts/plimsoll", "--namespace", SYSTEM, "--kubeconfig", kubeconfig];
-        match helm(&install, &values.to_string()) {
+        match helm(&install, &self.values(&json!({}))) {
             Ok(_) => true,
             Err(HelmError::Missing) => {
                 println!("skipped: {}", HelmError::Missing);
@@ -110,6 +106,33 @@ impl Bed {
             }
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// The chart's values here, with `more`.
+    fn values(&self, more: &serde_json::Value) -> String {
+        let mut values = json!({
+            "image": {"repository": "localhost/plimsoll", "tag": "test", "pullPolicy": "Never"},
+            "prometheusServers": [{"name": "main", "url": self.prometheus.url()}],
+        });
+        json_patch::merge(&mut values, more);
+        values.to_string()
+    }
+
+    fn helm(&self, words: &[&str], values: &str) {
+        let kubeconfig = self.node.cluster().kubeconfig_path("admin").unwrap().to_str().unwrap();
+        helm(&[words, &["--namespace", SYSTEM, "--kubeconfig", kubeconfig]].concat(), values).unwrap();
+    }
+
+    /// Waits until two other operators than `before` are ready, one of which leads.
+    async fn replaced(&self, what: &str, before: &[String]) {
+        self.sees(what, true, async || {
+            let now = self.operators().await;
+            let leader = self.leader().await;
+            now.len() == 2
+                && now.iter().all(|pod| !before.contains(pod))
+                && leader.is_some_and(|leader| now.contains(&leader))
+        })
+        .await;
     }
 
     /// Waits until `look` sees `wanted`.
@@ -286,6 +309,38 @@ async fn the_chart_scales_real_containers_survives_its_leader_and_uses_exactly_i
     bed.sees("it grows the Deployment to 5", Counts::settled(5, 5), async || bed.web().await).await;
 
     exactly_its_rights(&bed).await;
+    upgraded_rolled_back_and_removed(&bed).await;
+}
+
+/// The chart's later life, with pods: each release scales, and without one workloads stay at their count.
+async fn upgraded_rolled_back_and_removed(bed: &Bed) {
+    let before = bed.operators().await;
+    bed.helm(
+        &["upgrade", "plimsoll", "charts/plimsoll"],
+        &bed.values(&json!({"logLevel": "plimsoll=debug,info"})),
+    );
+    bed.replaced("the chart was upgraded", &before).await;
+    bed.exporter.gauge("demand", &[], 380.0);
+    bed.sees("the new release shrinks the Deployment to 4", Counts::settled(4, 4), async || bed.web().await)
+        .await;
+    let before = bed.operators().await;
+    bed.helm(&["rollback", "plimsoll", "1"], "");
+    bed.replaced("the chart was rolled back", &before).await;
+    bed.exporter.gauge("demand", &[], 280.0);
+    bed.sees("the old release shrinks the Deployment to 3", Counts::settled(3, 3), async || bed.web().await)
+        .await;
+    bed.helm(&["uninstall", "plimsoll"], "");
+    bed.sees("the operators are gone", 0, async || {
+        bed.pods(SYSTEM, "app.kubernetes.io/name=plimsoll").await.len()
+    })
+    .await;
+    bed.exporter.gauge("demand", &[], 100.0);
+    let (web, store) = (bed.web().await, bed.store().await);
+    assert_eq!((web.asked, web.ready), (3, 3), "without the chart workloads stay at their count");
+    assert_eq!((store.asked, store.ready), (2, 2), "all of them");
+    let policies: Api<ScalingPolicy> = Api::namespaced(bed.client.clone(), "shop");
+    assert_eq!(policies.list(&ListParams::default()).await.unwrap().items.len(), 2, "policies stay as well");
+    bed.told("without the chart workloads stay at their count, and policies are kept");
 }
 
 async fn exactly_its_rights(bed: &Bed) {

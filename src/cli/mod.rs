@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod crd;
 mod files;
 mod fit;
@@ -26,6 +27,8 @@ pub struct Arguments {
 enum Command {
     /// Run the operator
     Run(Box<run::Run>),
+    /// Ask an operator whether it is ready, and its Prometheus servers whether they answer
+    Check(check::Check),
     /// Print the custom resource definitions as YAML
     Crd(crd::Crd),
     /// Run a policy through a load in virtual time, beside an HPA or an oracle, and see what it comes to
@@ -45,6 +48,7 @@ impl Arguments {
     pub fn execute(self) -> ExitCode {
         let done = match self.command {
             Command::Run(run) => run.execute(),
+            Command::Check(check) => check.execute(),
             Command::Crd(crd) => crd.execute(),
             Command::Simulate(simulate) => simulate.execute(),
             Command::Plan(plan) => plan.execute(),

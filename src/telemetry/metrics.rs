@@ -320,6 +320,38 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_page_has_every_metric_with_its_type_and_words_and_no_other() {
+        let page = include_str!("../../docs/metrics.md");
+        let metrics = Metrics::new();
+        metrics.publish_queries(Statistics::default);
+        // What has never happened is not exposed.
+        metrics.decided(Reason::Ready);
+        metrics.scale_written(Ok(()));
+        metrics.status_written(Ok("decision"));
+        metrics.event_published(Ok(()));
+        metrics.api_failed("list", ApiErrorKind::Timeout);
+        metrics.watch_failed("pods", ApiErrorKind::Timeout);
+        metrics.show_budget("orders-db", &[("limit", 1)]);
+        let text = metrics.text().unwrap();
+        let described = |kind: &str| -> Vec<(String, String)> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(kind)?.split_once(' '));
+            lines.map(|(name, words)| (name.to_owned(), words.to_owned())).collect()
+        };
+        let kinds = described("# TYPE ");
+        for ((name, help), (_, kind)) in described("# HELP ").into_iter().zip(&kinds) {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            let row = format!("| `{name}{suffix}` | {kind} |");
+            // The format ends each help text with a full stop.
+            let help = help.trim_end_matches('.');
+            let found =
+                page.lines().any(|line| line.starts_with(&row) && line.ends_with(&format!("| {help} |")));
+            assert!(found, "docs/metrics.md lacks: {row} … | {help} |");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `plimsoll_")).count();
+        assert_eq!(rows, kinds.len(), "docs/metrics.md has a metric that is not exposed");
+    }
+
+    #[test]
     fn a_policys_figures_go_with_it_and_names_are_escaped() {
         let metrics = Metrics::new();
         let policy = PolicyKey { namespace: "shop".to_owned(), name: "we\"b".to_owned() };

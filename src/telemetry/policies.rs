@@ -25,6 +25,8 @@ pub struct PolicyFigures {
 struct Sample {
     metric: usize,
     label: Option<String>,
+    /// Why a condition is as it is.
+    reason: Option<String>,
     value: f64,
 }
 
@@ -68,8 +70,9 @@ const SCALABILITY_WINDOWS: usize = 25;
 const SCALABILITY_ALPHA: usize = 26;
 const SCALABILITY_BETA: usize = 27;
 const SCALABILITY_PEAK: usize = 28;
+const CONDITION: usize = 29;
 
-const DESCRIPTIONS: [Description; 29] = [
+const DESCRIPTIONS: [Description; 30] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -132,6 +135,11 @@ const DESCRIPTIONS: [Description; 29] = [
     describe("scalability_alpha", None, "Contention of the workload as fitted (Universal Scalability Law)"),
     describe("scalability_beta", None, "Coherency of the workload as fitted (Universal Scalability Law)"),
     describe("scalability_peak_replicas", None, "The count at which throughput peaks, as fitted"),
+    describe(
+        "condition",
+        Some("type"),
+        "A condition of the policy's status by its type and reason: 1 if True, 0 if False, -1 if Unknown",
+    ),
 ];
 
 impl PolicyFigures {
@@ -189,6 +197,19 @@ impl PolicyFigures {
             None,
             moved.map(|condition| u32::from(condition.status == ConditionStatus::True)),
         );
+        for condition in &decision.conditions {
+            let value = match condition.status {
+                ConditionStatus::True => 1.0,
+                ConditionStatus::False => 0.0,
+                ConditionStatus::Unknown => -1.0,
+            };
+            figures.samples.push(Sample {
+                metric: CONDITION,
+                label: Some(condition.kind.to_string()),
+                reason: Some(condition.reason.to_string()),
+                value,
+            });
+        }
         if let Some(known) = &decision.scalability {
             figures.count(SCALABILITY_WINDOWS, None, Some(known.windows));
             figures.real(SCALABILITY_ALPHA, None, known.alpha);
@@ -216,7 +237,7 @@ impl PolicyFigures {
     }
 
     fn real(&mut self, metric: usize, label: Option<String>, value: Option<f64>) {
-        self.samples.extend(value.map(|value| Sample { metric, label, value }));
+        self.samples.extend(value.map(|value| Sample { metric, label, reason: None, value }));
     }
 }
 
@@ -250,6 +271,7 @@ impl Collector for Policies {
                     let mut labels =
                         vec![("namespace", policy.namespace.as_str()), ("policy", policy.name.as_str())];
                     labels.extend(description.label.zip(sample.label.as_deref()));
+                    labels.extend(sample.reason.as_deref().map(|reason| ("reason", reason)));
                     family.encode_family(&labels)?.encode_gauge(&sample.value)?;
                 }
             }

@@ -9,6 +9,7 @@ use plimsoll::prometheus::Evaluation;
 use plimsoll::signal::{Age, Answer, Moments, Reading};
 use plimsoll::time::{Span, Time};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,14 +21,19 @@ use crate::plant::{Plant, PlantSettings};
 /// The namespace that every simulated bed has.
 pub const NAMESPACE: &str = "shop";
 
-/// Values by server name; a server that is not named answers with nothing.
+/// Values by server name, with their ages; a server that is not named answers with nothing.
 #[derive(Clone, Default)]
-pub struct ToldSignals(Arc<Mutex<HashMap<String, f64>>>);
+pub struct ToldSignals(Arc<Mutex<HashMap<String, (f64, Span)>>>);
 
 impl ToldSignals {
     /// From now on the server of this name tells this value, also of the past.
     pub fn set(&self, server: &str, value: f64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), value);
+        self.set_aged(server, value, Span::ZERO);
+    }
+
+    /// The same, with its newest sample so old.
+    pub fn set_aged(&self, server: &str, value: f64, age: Span) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), (value, age));
     }
 
     /// From now on the server of this name finds nothing.
@@ -36,9 +42,10 @@ impl ToldSignals {
     }
 
     fn read(&self, server: &str) -> Reading {
-        let value = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(server).copied();
-        let answer = value.map_or(Answer::NoSeries, Answer::Value);
-        Reading { answer, warnings: Vec::new(), age: Age::Measured(Span::ZERO), covered_pods: None }
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(server).copied();
+        let (answer, age) =
+            told.map_or((Answer::NoSeries, Span::ZERO), |(value, age)| (Answer::Value(value), age));
+        Reading { answer, warnings: Vec::new(), age: Age::Measured(age), covered_pods: None }
     }
 }
 
@@ -171,10 +178,21 @@ impl SimulatedBed {
         election: Option<Election>,
         stop: &CancellationToken,
     ) -> JoinHandle<Result<(), RunError>> {
+        self.operator_listening(None, election, stop)
+    }
+
+    /// The same, with its endpoints.
+    pub fn operator_listening(
+        &self,
+        listener: Option<TcpListener>,
+        election: Option<Election>,
+        stop: &CancellationToken,
+    ) -> JoinHandle<Result<(), RunError>> {
         let now = Time::from_millis(self.server.clock().now().as_millisecond());
         let options = Options {
             clock: Clock::simulated(now),
             election,
+            listener,
             ..Options::new(Arc::new(self.signals.clone()))
         };
         tokio::spawn(run(self.server.client_with_token(OPERATOR), options, stop.clone()))

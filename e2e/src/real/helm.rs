@@ -9,6 +9,9 @@ use tempfile::NamedTempFile;
 /// What `scripts/helm.sh` exits with where there is no Helm.
 const UNAVAILABLE: i32 = 69;
 
+/// The commands that read a file of values.
+const TAKE_VALUES: [&str; 4] = ["lint", "template", "install", "upgrade"];
+
 /// The repository's root.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -34,7 +37,7 @@ pub fn helm(arguments: &[&str], values: &str) -> Result<String, HelmError> {
     file.write_all(values.as_bytes())?;
     let mut command = Command::new(repository().join("scripts/helm.sh"));
     command.args(arguments).stdin(Stdio::null());
-    if arguments.first() != Some(&"uninstall") {
+    if arguments.first().is_some_and(|command| TAKE_VALUES.contains(command)) {
         command.arg("--values").arg(file.path());
     }
     let output = command.current_dir(repository()).output()?;

@@ -1,0 +1,5 @@
+//! Prints `docs/reference.md`.
+
+fn main() {
+    print!("{}", e2e::reference::page());
+}
