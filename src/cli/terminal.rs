@@ -1,9 +1,13 @@
 //! What the terminal can do, and what is only for it.
 
 use std::env;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 use crate::inspect::Paint;
+
+/// Shorter work needs no word.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Colours on a terminal, unless NO_COLOR is set or the terminal has none.
 pub(super) fn paint() -> Paint {
@@ -24,4 +28,40 @@ fn is_dumb() -> bool {
 pub(super) fn size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+/// How far long work has come, on standard error and only where that is a terminal.
+#[derive(Debug)]
+pub(super) struct Progress {
+    what: &'static str,
+    begun: Instant,
+    shown: bool,
+    wanted: bool,
+}
+
+impl Progress {
+    /// For work that is called `what`, as in `12 of 33 settings`.
+    pub(super) fn of(what: &'static str) -> Self {
+        let wanted = io::stderr().is_terminal() && !is_dumb();
+        Self { what, begun: Instant::now(), shown: false, wanted }
+    }
+
+    /// So much is done.
+    pub(super) fn tell(&mut self, done: usize, all: usize) {
+        if self.wanted && self.begun.elapsed() >= PATIENCE && done < all {
+            self.shown = true;
+            let _ = write!(io::stderr(), "\r\x1b[K{done} of {all} {}", self.what);
+            let _ = io::stderr().flush();
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// What was told is taken back: it is no result.
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+            let _ = io::stderr().flush();
+        }
+    }
 }

@@ -1,0 +1,195 @@
+//! Commands of the terminal: completion, the plugin's name, recordings decided again, loads of Prometheus; what they print,
+//! what they refuse, and in which words.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{fresh, observation, spec, workload};
+use plimsoll::control::{Memory, Policy, decide};
+use plimsoll::operator::{RECORD_VERSION, Record};
+use plimsoll::time::Time;
+
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).env("KUBECONFIG", "/nowhere/kubeconfig").output().unwrap()
+}
+
+fn plimsoll(arguments: &[&str]) -> Output {
+    run(Path::new(env!("CARGO_BIN_EXE_plimsoll")), arguments)
+}
+
+#[track_caller]
+fn prints(arguments: &[&str]) -> String {
+    let output = plimsoll(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refuses(arguments: &[&str], words: &str) {
+    let output = plimsoll(arguments);
+    let fault = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && fault.contains(words), "{arguments:?}: {fault}");
+}
+
+#[test]
+fn each_shell_gets_its_script() {
+    for (shell, words) in
+        [("bash", "complete -F _plimsoll"), ("zsh", "#compdef plimsoll"), ("fish", "complete -c plimsoll")]
+    {
+        let script = prints(&["completion", shell]);
+        assert!(script.contains(words) && script.contains("simulate"), "{shell}");
+    }
+    refuses(&["completion", "tcsh"], "possible values: bash, zsh, fish");
+}
+
+#[test]
+fn under_its_other_names_the_program_is_a_plugin_of_kubectl() {
+    let directory = tempfile::tempdir().unwrap();
+    let named = |name: &str| {
+        let path = directory.path().join(name);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plimsoll"), &path).unwrap();
+        path
+    };
+    let plugin = named("kubectl-plimsoll");
+    let help = String::from_utf8(run(&plugin, &["explain", "--help"]).stdout).unwrap();
+    assert!(help.contains("Usage: kubectl plimsoll explain"), "{help}");
+    let help = String::from_utf8(plimsoll(&["explain", "--help"]).stdout).unwrap();
+    assert!(help.contains("Usage: plimsoll explain"), "{help}");
+    let completed = String::from_utf8(run(&named("kubectl_complete-plimsoll"), &["to"]).stdout).unwrap();
+    assert_eq!(completed, "top\tShow how all policies stand\n:4\n");
+}
+
+#[test]
+fn what_asks_a_cluster_says_what_is_wrong_with_the_question() {
+    for (arguments, words) in [
+        (&["explain"][..], "<NAME>"),
+        (&["explain", "checkout", "--set", "rps=9"], "write metrics.NAME=VALUE"),
+        (&["explain", "checkout", "--set", "replicas=some"], "replicas=some: write a whole number"),
+        (&["explain", "checkout", "-o", "yaml"], "possible values: text, json"),
+        (
+            &["explain", "checkout", "--kubeconfig", "/nowhere/kubeconfig"],
+            "/nowhere/kubeconfig cannot be used",
+        ),
+        (&["explain", "checkout", "--context", "mars"], "the kubeconfig cannot be used"),
+        (
+            &["explain", "checkout"],
+            "found neither a kubeconfig nor a pod's service account: write --kubeconfig FILE",
+        ),
+        (&["top", "-n", "shop", "-A"], "cannot be used with"),
+        (&["top", "--once", "--watch"], "cannot be used with"),
+        (&["top", "--interval", "1ms"], "--interval must be 500ms or more"),
+        (&["lint"], "<FILES>"),
+        (&["lint", "-n", "shop", "examples/checkout.yaml"], "write --cluster, or leave them out"),
+        (&["lint", "--cluster", "examples/checkout.yaml"], "cannot be used with"),
+        (&["lint", "--cluster"], "found neither a kubeconfig"),
+    ] {
+        refuses(arguments, words);
+    }
+}
+
+#[test]
+fn a_load_of_prometheus_is_asked_for_in_full_or_refused() {
+    let base = |more: &[&'static str]| [&["simulate", "examples/checkout.yaml"], more].concat();
+    let server = ["--prometheus", "http://127.0.0.1:1", "--query", "sum(rate(a[1m]))"];
+    for (arguments, words) in [
+        (base(&[]), "--load"),
+        (base(&["--prometheus", "http://127.0.0.1:1"]), "--query"),
+        (base(&["--query", "up"]), "--load"),
+        (base(&[&server[..], &["--load", "trace:nasa"]].concat()), "cannot be used with"),
+        (base(&[&server[..], &["--from", "yesterday"]].concat()), "now-7d"),
+        (base(&[&server[..], &["--from", "now", "--to", "now-1h"]].concat()), "does not lie before --to"),
+        (base(&[&server[..], &["--step", "1s", "--from", "now-30d"]].concat()), "choose a --step"),
+        (base(&["--prometheus", "http://127.0.0.1:1", "--query", "sum(rate(a[1m])"]), "query"),
+        (base(&server), "127.0.0.1:1"),
+    ] {
+        refuses(&arguments, words);
+    }
+}
+
+/// A recording of forty evaluations.
+fn recording() -> Vec<Record> {
+    let (spec, now) = (spec(""), Time::from_seconds(1_790_000_000));
+    let policy = Policy::compile(&spec).unwrap();
+    let mut memory = Memory::default();
+    (0..40_i64)
+        .map(|at| {
+            let now = Time::from_millis(now.millis() + 15_000 * at);
+            let load = 330.0 + 7.3 * f64::from(i32::try_from(at).unwrap());
+            let observation = observation(workload(4, now), vec![fresh(load)]);
+            let (decision, after) = decide(&policy, &observation, std::mem::take(&mut memory), now);
+            memory = after;
+            Record {
+                version: RECORD_VERSION,
+                policy: "shop/checkout".to_owned(),
+                first: at == 0,
+                recalled: Vec::new(),
+                reversals: Vec::new(),
+                drain: None,
+                scalability: None,
+                guards: Vec::new(),
+                bottleneck_moved: false,
+                recollection: None,
+                now,
+                spec: spec.clone(),
+                observation,
+                decision,
+                seed: 0,
+                written: false,
+            }
+        })
+        .collect()
+}
+
+fn written(directory: &Path, name: &str, records: &[Record]) -> PathBuf {
+    let lines = records.iter().map(|record| serde_json::to_string(record).unwrap() + "\n");
+    let path = directory.join(name);
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    path
+}
+
+#[test]
+fn a_recording_is_decided_again_and_the_first_difference_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let records = recording();
+    let file =
+        |name: &str, records: &[Record]| written(directory.path(), name, records).display().to_string();
+    assert_eq!(prints(&["replay", &file("all.jsonl", &records)]), "40 evaluations decided as recorded\n");
+    let (head, tail) = (file("a.1.jsonl", &records[..10]), file("a.jsonl", &records[10..]));
+    assert_eq!(prints(&["replay", &head, &tail]), "40 evaluations decided as recorded\n");
+    refuses(&["replay", &tail], "no operator starts in these files");
+
+    let mut tampered = records.clone();
+    tampered[20].decision.message = "because I say so".to_owned();
+    let path = file("tampered.jsonl", &tampered);
+    let output = plimsoll(&["replay", &path]);
+    let (shown, fault) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(shown.contains("because I say so") && shown.contains("  message\n    recorded: "), "{shown}");
+    assert!(
+        fault.contains("line 21: this program decides otherwise, after 20 evaluations as recorded"),
+        "{fault}"
+    );
+
+    let mut older = records[..1].to_vec();
+    older[0].version = 1;
+    refuses(&["replay", &file("older.jsonl", &older)], "recorded in version 1 of the format");
+    std::fs::write(directory.path().join("other.jsonl"), "{\"a\": 1}\n").unwrap();
+    let other = directory.path().join("other.jsonl").display().to_string();
+    refuses(&["replay", &other], "line 1 is not what plimsoll run --record writes");
+    refuses(&["replay", &file("empty.jsonl", &[])], "there is no evaluation in these files");
+    refuses(&["replay", "nowhere.jsonl"], "there is no file nowhere.jsonl");
+}
