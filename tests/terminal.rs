@@ -14,6 +14,8 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -117,6 +119,67 @@ fn a_load_of_prometheus_is_asked_for_in_full_or_refused() {
     ] {
         refuses(&arguments, words);
     }
+}
+
+/// A server that answers every query over a range with one value a minute, and none in every tenth; its address.
+fn metrics_server() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let form = body(&mut stream);
+            let field = |name: &str| -> f64 {
+                let (_, rest) = form.split_once(&format!("{name}=")).unwrap();
+                rest.split('&').next().unwrap().parse().unwrap()
+            };
+            let (mut at, mut values) = (field("start"), Vec::new());
+            while at <= field("end") {
+                if (at / 60.0) % 10.0 > 0.5 {
+                    values.push(serde_json::json!([at, "450"]));
+                }
+                at += field("step");
+            }
+            let data =
+                serde_json::json!({"resultType": "matrix", "result": [{"metric": {}, "values": values}]});
+            let answer = serde_json::json!({"status": "success", "data": data}).to_string();
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
+            write!(stream, "{head}: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+/// The body of a request.
+fn body(stream: &mut TcpStream) -> String {
+    let (mut text, mut part) = (String::new(), [0; 4096]);
+    loop {
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return body.to_owned();
+            }
+        }
+        let read = stream.read(&mut part).unwrap();
+        assert!(read > 0, "cut off: {text}");
+        text.push_str(&String::from_utf8_lossy(&part[..read]));
+    }
+}
+
+#[test]
+fn a_load_of_prometheus_is_simulated_and_its_gaps_are_told() {
+    let range = ["--from", "1790000400", "--to", "1790014800", "--step", "60s"];
+    let server = metrics_server();
+    let base = ["simulate", "examples/checkout.yaml", "--prometheus", &server, "--query", "sum(rate(a[1m]))"];
+    let told = prints(&[&base[..], &range].concat());
+    assert!(told.starts_with("Load sum(rate(a[1m])): 241 min, mean 450.0 and peak 450.0"), "{told}");
+    assert!(told.contains("of the 241 values were missing or no rates: the one before holds"), "{told}");
+    let value: serde_json::Value =
+        serde_json::from_str(&prints(&[&base[..], &range, &["--json"]].concat())).unwrap();
+    assert_eq!(value["load"]["peak"], 450.0);
 }
 
 /// A recording of forty evaluations.

@@ -147,6 +147,8 @@ async fn a_what_if_reads_the_grants_of_budgets() {
     let granted = asked(&bed, &["metrics.rps=60"]).await.unwrap();
     println!("{}", granted.text(Paint::plain()));
     assert_eq!(granted.status.limited_by.as_deref(), Some("connections/orders-db"));
+    let text = granted.text(Paint::plain());
+    assert!(text.contains("What ConnectionBudget orders-db would grant once more is asked of it"), "{text}");
     let more = asked(&bed, &["metrics.rps=60", "budgets.orders-db=150"]).await.unwrap();
     assert_eq!(more.status.decision.as_ref().map(|decision| (decision.from, decision.to)), Some((3, 6)));
     stop.cancel();

@@ -99,6 +99,7 @@ pub async fn what_if(
     let surveyed = surveyed.map_err(|error| error.message)?;
     let budgets = budgets.map_err(|error| error.message)?.unwrap_or_default();
     let mut unknown = unknown(&policy, &spec, &status, assumed);
+    unknown.extend(grants_to_come(&policy, &budgets, assumed));
     unknown.extend(surveyed.unseen.iter().cloned());
     let mut seen =
         Seen { record: &record, status: &status, spec: &spec, policy: &policy, budgets: &budgets, now };
@@ -202,10 +203,8 @@ fn unknown(
         unknown
             .push(format!("How {} would fall as pods are added: the value is held.", levels.join(" and ")));
     }
-    if !status.ceilings.is_empty() && !policy.connections.is_empty() {
-        unknown.push(
-            "What others of the same databases would do meanwhile: grants stand as they are.".to_owned(),
-        );
+    if !policy.connections.is_empty() {
+        unknown.push("What others of the same databases would do meanwhile.".to_owned());
     }
     if status.metrics.iter().any(|metric| metric.headroom.is_some()) {
         unknown.push("The headroom that was learnt: what it adds is left out here.".to_owned());
@@ -214,6 +213,26 @@ fn unknown(
         unknown.push("How long pods take to go: the termination grace is taken.".to_owned());
     }
     unknown
+}
+
+/// What budgets would grant once they are asked for it, which only they decide.
+fn grants_to_come(policy: &Policy, budgets: &[BudgetRecord], assumed: &[Assumption]) -> Vec<String> {
+    let draws = policy.connections.iter().filter_map(|ceiling| match &ceiling.limit {
+        ConnectionSource::Budget { name, .. } => Some(name),
+        ConnectionSource::Inline { .. } => None,
+    });
+    let told = |name: &String| {
+        assumed.iter().any(|assumption| matches!(assumption, Assumption::Budget(budget, _) if budget == name))
+    };
+    let asked = draws.filter(|name| !told(name)).map(|name| {
+        let found = budgets.iter().find(|budget| budget.name == *name);
+        let free = found.and_then(|budget| budget.status.free).unwrap_or(0);
+        format!(
+            "What ConnectionBudget {name} would grant once more is asked of it ({free} connections are free now): the grant \
+             stands as it is; --set budgets.{name}=CONNECTIONS assumes another."
+        )
+    });
+    asked.collect()
 }
 
 /// What is there, and the policy that is asked.
