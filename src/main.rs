@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use plimsoll::cli::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
     // One provider for all of TLS; a second one would make both refuse to choose. It fails only if there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    arguments.execute()
+    Arguments::run(std::env::args_os())
 }

@@ -16,6 +16,7 @@ use plimsoll::control::{
     ConditionStatus, ConditionType, Decision, History, Lesson, Memory, Observation, PastCounts, Policy,
     Reason, StepName, decide,
 };
+use plimsoll::number::from_u64;
 use plimsoll::signal::Moments;
 use plimsoll::simulate::{
     Days, Load, Overload, PlantSettings, PolicyScaler, Run, Scaler, SensorSettings, ServiceSettings,
@@ -104,7 +105,7 @@ fn stationary(hours: u32) -> Load {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        1900.0 * (1.0 + 0.06 * ((state >> 40) as f64 / (1_u64 << 24) as f64 - 0.5))
+        1900.0 * (1.0 + 0.06 * (from_u64(state >> 40) / from_u64(1 << 24) - 0.5))
     });
     Load::of(Span::from_seconds(60), minutes)
 }

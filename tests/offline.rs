@@ -199,7 +199,7 @@ fn lint_fails_on_errors_and_speaks_sarif() {
     let sarif: serde_json::Value =
         serde_json::from_str(&prints(&["lint", "--format", "sarif", POLICY])).unwrap();
     assert_eq!(sarif["version"], "2.1.0");
-    refuses(&["lint", "--fail-on", "note", POLICY], "findings to mend");
+    refuses(&["lint", "--fail-on", "note", POLICY], "1 finding to mend");
     refuses(&["lint", "examples/demo/deployment.yaml", "nowhere.yaml"], "there is no file nowhere.yaml");
 }
 

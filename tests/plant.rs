@@ -66,7 +66,8 @@ fn a_ramp_is_followed_up_at_once_and_down_after_the_window() {
             );
         }
         if (1200..1200 + 300 - 15).contains(&t) {
-            assert_eq!(tick.replicas, 16, "nothing is removed within the window, at {t} s");
+            let kept = (16..=17).contains(&tick.replicas);
+            assert!(kept, "nothing is removed within the window, and a pod came ahead of the ramp, at {t} s");
         }
     }
     assert_eq!(ticks.last().unwrap().replicas, 4);

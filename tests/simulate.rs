@@ -165,3 +165,40 @@ fn figures_of_even_and_odd_days_add_up_to_those_of_all() {
     assert!((even.days - 2.0).abs() < 1e-6 && (odd.days - 2.0).abs() < 1e-6);
     assert_eq!(all.scale_actions, even.scale_actions + odd.scale_actions);
 }
+
+#[test]
+fn a_guard_holds_the_count_while_its_script_says_that_it_suffers() {
+    let guarded = "guards:\n- {name: db-cpu, prometheus: {query: a}, threshold: 0.85, releaseThreshold: 0.7, action: BlockScaleUp, holdSeconds: 30, maxDurationSeconds: 3600}\n";
+    let load = generate("step:from=400,to=1200,at=20m,length=1h", 1).unwrap();
+    let script = generate("spike:base=0.5,peak=0.95,at=15m,for=20m,length=1h", 1).unwrap();
+    let policy = policy(&format!("{EIGHTY}{guarded}"));
+    let left_out = map(&policy, &[], &SensorSettings::default()).unwrap();
+    assert!(left_out.notes.iter().any(|note| note.contains("--guard db-cpu=LOAD")), "{:?}", left_out.notes);
+    let fault = left_out.clone().with_guards(&policy, &[("db".to_owned(), script.clone())]).unwrap_err();
+    assert_eq!(fault, "the policy has no guard \"db\": it has db-cpu");
+    let scripted = left_out.with_guards(&policy, &[("db-cpu".to_owned(), script)]).unwrap();
+    assert!(scripted.notes.iter().all(|note| !note.contains("is left out")), "{:?}", scripted.notes);
+    let run =
+        simulate("guarded", &settings(), &load, &Scaler::Policy(Box::new(PolicyScaler::new(&scripted))));
+    let replicas =
+        |minute: f64| run.samples.iter().rfind(|sample| sample.seconds <= minute * 60.0).unwrap().replicas;
+    assert_eq!((replicas(14.0), replicas(34.0), replicas(45.0)), (5, 5, 15), "{:?}", run.events);
+    assert_eq!(run.events[0].limited_by.as_deref(), Some("guard db-cpu"), "{:?}", run.events);
+}
+
+#[test]
+fn a_fitted_ceiling_is_learnt_from_the_simulated_service() {
+    let fit = "ceilings:\n  scalability:\n    fit: {throughputQuery: a, readyReplicasQuery: b, utilizationQuery: c}\n    enforcement: Enforce\n";
+    let rps = "minReplicas: 1\nmaxReplicas: 60\nmetrics:\n- name: rps\n  prometheus: {query: a}\n  target: {type: AverageValue, averageValue: 30}\n";
+    let settings = Settings {
+        service: ServiceSettings { scalability: Some((0.03, 0.0008)), ..settings().service },
+        ..settings()
+    };
+    let load = generate("sine:low=150,high=1500,length=5d,noise=2%", 1).unwrap();
+    let run = run(&settings, &load, &format!("{rps}{fit}"));
+    let (first, last) = (run.samples[0].ceiling, run.samples.last().unwrap().ceiling.unwrap());
+    println!("{first:?} {last} {:?}", run.figures);
+    assert_eq!(first, Some(60), "nothing is known at first");
+    // The law's peak lies at 34.8.
+    assert!((20..=36).contains(&last), "{last}");
+}

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::RolloutOverlap;
+use crate::api::{Enforcement, RolloutOverlap};
 use crate::ceiling::connections::{Assume, RolloutShape, pods_beside};
-use crate::control::Workload as Seen;
+use crate::control::{ConnectionSource, Footprint, Policy, Workload as Seen};
 use crate::number::count_of;
 
 /// A workload as budgets know it. Holdings are the workload's, whatever policy speaks for it.
@@ -76,6 +76,38 @@ pub struct Sight {
 }
 
 impl Claim {
+    /// What a policy asks for, on this footprint of its workload.
+    pub fn of(policy: &Policy, footprint: &Footprint) -> Self {
+        let mut guaranteed = 1;
+        let mut draws: Vec<Draw> = policy
+            .connections
+            .iter()
+            .filter_map(|connections| match &connections.limit {
+                ConnectionSource::Budget { name, weight, guaranteed: replicas } => {
+                    guaranteed = guaranteed.max(*replicas);
+                    Some(Draw {
+                        budget: name.clone(),
+                        per_pod: connections.per_pod,
+                        overlap: connections.overlap,
+                        weight: *weight,
+                        enforced: connections.enforcement != Enforcement::Observe,
+                    })
+                }
+                ConnectionSource::Inline { .. } => None,
+            })
+            .collect();
+        draws.sort_by(|left, right| left.budget.cmp(&right.budget));
+        let fixed = if footprint.movable { "" } else { "its policy does not set the count now" };
+        Self {
+            shape: footprint.shape,
+            guaranteed,
+            wanted: footprint.wanted,
+            movable: footprint.movable,
+            fixed,
+            draws,
+        }
+    }
+
     /// The most connections that `replicas`, and `beside` more pods, can open at one moment.
     pub fn reach(&self, draw: &Draw, replicas: u32, beside: u32) -> u32 {
         let pods = self.shape.reachable(replicas, draw.overlap, Assume::Worst).saturating_add(beside);

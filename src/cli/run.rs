@@ -7,18 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::ClusterOptions;
 use crate::operator::{Election, Options, run};
 use crate::prometheus::{self, Servers};
 use crate::telemetry::{LogFormat, init_logs};
 
-/// Time to make a connection to the API server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence on a connection that ends it: longer than any watch lasts, so that only dead connections are silent so long.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -35,12 +33,8 @@ pub(super) struct Run {
     /// The one Prometheus server, called main, instead of a configuration
     #[arg(long, value_name = "URL", group = "servers", env = "PLIMSOLL_PROMETHEUS_URL")]
     prometheus_url: Option<String>,
-    /// Kubeconfig to use; default: KUBECONFIG, ~/.kube/config, or the pod's service account
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig to use; default: its current one
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterOptions,
     /// Look only at this namespace; may be given several times. Default: the whole cluster
     #[arg(long = "namespace", short = 'n', value_name = "NAME", value_delimiter = ',')]
     namespaces: Vec<String>,
@@ -139,20 +133,7 @@ impl Run {
     }
 
     async fn client(&self) -> Result<Client, String> {
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = match &self.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| cannot_use(&path.display().to_string(), &error))?;
-                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| cannot_use(&path.display().to_string(), &error))?
-            }
-            None if self.context.is_some() => {
-                Config::from_kubeconfig(&options).await.map_err(|error| cannot_use("the kubeconfig", &error))?
-            }
-            None => Config::infer().await.map_err(|error| {
-                format!("found neither a kubeconfig nor a pod's service account: write --kubeconfig FILE ({error})")
-            })?,
-        };
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let mut config = self.cluster.config().await?;
         config.read_timeout = Some(READ_TIMEOUT);
         config.reset_reader_on_write = true;
         // An evaluation tries again by itself, with fresh eyes.
@@ -166,10 +147,6 @@ impl Run {
 /// What this process is called: the pod's name.
 fn instance() -> String {
     std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "plimsoll".to_owned())
-}
-
-fn cannot_use(what: &str, error: &dyn std::fmt::Display) -> String {
-    format!("{what} cannot be used: {error}")
 }
 
 fn listen_for(kind: SignalKind) -> Result<Signal, String> {

@@ -21,6 +21,7 @@ mod status;
 mod status_rule;
 mod status_write;
 mod statuses;
+mod survey;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
@@ -43,5 +44,6 @@ pub use status::{CHANGES, Report, activation, change, drain_times, earned_scalab
 pub use status_rule::{Occasion, Written};
 pub use status_write::{STATUS_MANAGER, write_status};
 pub use statuses::read_statuses;
+pub use survey::{PolicySeen, Survey, find_policy, list_policies, objects, policy_events, survey, told_at};
 pub use view::{Look, View, Viewer};
 pub use watch::{WatchHealth, Watches};

@@ -336,7 +336,8 @@ impl Memory {
             for (at, value) in lesson.moments.iter().zip(&lesson.values) {
                 match value {
                     Some(value) => {
-                        calibration.observe(value / signal.target, value / signal.target, ahead, at)
+                        let need = value / signal.target;
+                        calibration.observe(need, need, policy.calibrated.most, ahead, at);
                     }
                     None => calibration.interrupt(),
                 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::budgets::{draws, sight};
+use super::recalled::Recalled;
 use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
 use super::task::PolicyTask;
-use crate::api::{ChangeStatus, Coverage, Enforcement, Guard, Metric, PrometheusQuery, ScalingPolicySpec};
+use crate::api::{Coverage, Enforcement, Guard, Metric, PrometheusQuery, ScalingPolicySpec};
 use crate::budget::Sight;
-use crate::cluster::{ApiError, ApiErrorKind, Look, PolicyRecord, Uid, View, moment};
-use crate::control::{Change, Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
+use crate::cluster::{ApiError, ApiErrorKind, Look, PolicyRecord, Uid, View};
+use crate::control::{Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
 use crate::prometheus::Evaluation;
 use crate::signal::Reading;
 use crate::time::{Span, Time};
@@ -319,19 +320,17 @@ impl PolicyTask {
     ) {
         let recollection = self.state.recollection.take();
         let Some(recorder) = &self.context.recorder else { return };
-        let recalled =
-            |change: &ChangeStatus| Change { time: moment(change.time.0), from: change.from, to: change.to };
-        let recalled = self.state.changes.iter().rev().filter(|_| self.state.first).map(recalled).collect();
+        let recalled = if self.state.first { self.state.recalled.clone() } else { Recalled::default() };
         let line = Record {
             version: RECORD_VERSION,
             policy: record.key.to_string(),
             first: self.state.first,
-            recalled,
-            reversals: if self.state.first { self.state.recalled_reversals.clone() } else { Vec::new() },
-            drain: self.state.recalled_drain.filter(|_| self.state.first),
-            scalability: self.state.recalled_scalability.filter(|_| self.state.first),
-            guards: if self.state.first { self.state.recalled_guards.clone() } else { Vec::new() },
-            bottleneck_moved: self.state.first && self.state.recalled_bottleneck_moved,
+            recalled: recalled.changes,
+            reversals: recalled.reversals,
+            drain: recalled.drain,
+            scalability: recalled.scalability,
+            guards: recalled.guards,
+            bottleneck_moved: recalled.bottleneck_moved,
             recollection,
             now,
             spec: spec.clone(),

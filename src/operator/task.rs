@@ -14,19 +14,14 @@ use super::clock::Clock;
 use super::history::Recall;
 use super::lessons::Lessons;
 use super::notices::Budget as EventBudget;
+use super::recalled::Recalled;
 use super::record::Recorder;
 use super::samples::Samples;
 use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
-use crate::cluster::{
-    Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written, activation, drain_times,
-    earned_scalability, moment,
-};
-use crate::control::{
-    Activation, ConditionType, Decision, Drain, Memory, Observation, Policy, RecalledScalability,
-    Recollection,
-};
+use crate::cluster::{Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written};
+use crate::control::{Decision, Memory, Observation, Policy, Recollection};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -91,16 +86,8 @@ pub(super) struct State {
     pub samples: Samples,
     /// What is read to learn headroom from.
     pub lessons: Lessons,
-    /// The scalability ceiling known from before.
-    pub recalled_scalability: Option<RecalledScalability>,
-    /// Reversals known from before, oldest first.
-    pub recalled_reversals: Vec<Time>,
-    /// Drain times known from before.
-    pub recalled_drain: Option<Drain>,
-    /// Guards known to have been active before, by name.
-    pub recalled_guards: Vec<(String, Activation)>,
-    /// The bottleneck was known to lie behind the workload.
-    pub recalled_bottleneck_moved: bool,
+    /// What was known from before.
+    pub recalled: Recalled,
     /// Nothing has been decided yet.
     pub first: bool,
     /// The policy of a generation, as compiled.
@@ -130,46 +117,14 @@ impl PolicyTask {
         let status = context.index.take_status(&record.key).map(|status| *status);
         let changes: VecDeque<_> =
             status.iter().flat_map(|status| status.last_changes.iter().cloned()).collect();
-        let mut memory = Memory::default();
-        for change in changes.iter().rev() {
-            memory.recall_change(change.from, change.to, moment(change.time.0));
-        }
-        let reversals = status.iter().flat_map(|status| &status.reversals);
-        let recalled_reversals: Vec<_> = reversals.rev().map(|turn| moment(turn.0)).collect();
-        memory.recall_reversals(&recalled_reversals);
-        let recalled_drain = status.as_ref().and_then(|status| status.drain).map(drain_times);
-        if let Some(drain) = recalled_drain {
-            memory.recall_drain(drain);
-        }
-        let recalled_scalability =
-            status.as_ref().and_then(|status| status.scalability.as_ref()).and_then(earned_scalability);
-        if let Some(known) = recalled_scalability {
-            memory.recall_scalability(known);
-        }
-        let guards = status.iter().flat_map(|status| &status.guards);
-        let recalled_guards: Vec<_> =
-            guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect();
-        for (name, activation) in &recalled_guards {
-            memory.recall_guard(name, *activation);
-        }
-        let recalled_bottleneck_moved =
-            status.iter().flat_map(|status| &status.conditions).any(|condition| {
-                condition.type_ == ConditionType::BottleneckMoved.to_string() && condition.status == "True"
-            });
-        if recalled_bottleneck_moved {
-            memory.recall_bottleneck_moved();
-        }
+        let recalled = status.as_ref().map(Recalled::of).unwrap_or_default();
         let state = State {
-            memory,
+            memory: recalled.memory(),
+            recalled,
             recall: None,
             recollection: None,
             samples: Samples::default(),
             lessons: Lessons::default(),
-            recalled_scalability,
-            recalled_reversals,
-            recalled_drain,
-            recalled_guards,
-            recalled_bottleneck_moved,
             first: true,
             compiled: None,
             evaluations: 0,

@@ -145,6 +145,12 @@ impl Load {
         self
     }
 
+    /// The rate at a moment from the start; before the first row and after the last one as there.
+    pub fn at(&self, since: Span) -> f64 {
+        let after = self.points.partition_point(|(at, _)| *at <= since.millis());
+        self.points.get(after.saturating_sub(1)).map_or(0.0, |(_, rate)| *rate)
+    }
+
     /// Reads it in order of time.
     pub fn cursor(&self) -> Cursor<'_> {
         Cursor { load: self, next: 0, rate: 0.0 }

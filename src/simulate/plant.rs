@@ -168,8 +168,14 @@ impl Plant {
         load / (f64::from(self.serving()) * self.settings.capacity_per_pod)
     }
 
-    /// The workload as the operator would see it.
+    /// The workload as the operator would see it; each pod that went is told of once.
     pub fn workload(&mut self) -> Workload {
+        let departed = std::mem::take(&mut self.departed);
+        Workload { departed, ..self.seen() }
+    }
+
+    /// The workload as anybody sees it.
+    pub(super) fn seen(&self) -> Workload {
         let pods = self.pods.iter().map(|pod| Pod {
             id: pod.id,
             created: pod.created,
@@ -195,7 +201,7 @@ impl Plant {
             },
             termination_grace: Span::from_seconds(30),
             progress_deadline: PROGRESS_DEADLINE,
-            departed: std::mem::take(&mut self.departed),
+            departed: Vec::new(),
         }
     }
 

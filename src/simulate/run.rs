@@ -5,12 +5,13 @@ use serde::Serialize;
 use super::figures::{Database, Days, Figures, Meter, StepFacts};
 use super::load::{Load, steps};
 use super::oracle::Oracle;
-use super::plant::{Plant, PlantSettings};
+use super::plant::PlantSettings;
+use super::play::Player;
 use super::scaler::{PolicyScaler, Scaler};
-use super::sensor::{Sensor, SensorSettings};
+use super::sensor::SensorSettings;
 use super::service::{Served, Service, ServiceSettings, connected};
-use crate::control::{BudgetShare, Decision, Memory};
-use crate::number::{ceil_count, count_of, from_count, saturate};
+use crate::control::{BudgetShare, Decision};
+use crate::number::{count_of, from_count, saturate};
 use crate::time::{Span, Time};
 
 /// Where virtual time begins: a midnight, so that days are days.
@@ -149,17 +150,17 @@ fn stage_steps(settings: &Settings, load: &Load) -> usize {
 }
 
 /// What all courses have in common.
-struct Stage<'a> {
-    run: Run,
-    settings: &'a Settings,
-    load: &'a Load,
-    service: Service,
-    meter: Meter,
+pub(super) struct Stage<'a> {
+    pub(super) run: Run,
+    pub(super) settings: &'a Settings,
+    pub(super) load: &'a Load,
+    pub(super) service: Service,
+    pub(super) meter: Meter,
     last_demand: (f64, u32),
 }
 
 impl<'a> Stage<'a> {
-    fn new(name: &str, settings: &'a Settings, load: &'a Load) -> Self {
+    pub(super) fn new(name: &str, settings: &'a Settings, load: &'a Load) -> Self {
         Self {
             run: Run {
                 name: name.to_owned(),
@@ -178,7 +179,12 @@ impl<'a> Stage<'a> {
     }
 
     /// One step with so many pods: what of their capacity is there, Ready, existing.
-    fn step(&mut self, at: Time, rate: f64, (capacity, ready, existing): (f64, u32, u32)) -> Served {
+    pub(super) fn step(
+        &mut self,
+        at: Time,
+        rate: f64,
+        (capacity, ready, existing): (f64, u32, u32),
+    ) -> Served {
         if rate.to_bits() != self.last_demand.0.to_bits() {
             self.last_demand = (rate, self.service.demand(rate));
         }
@@ -195,7 +201,7 @@ impl<'a> Stage<'a> {
         })
     }
 
-    fn sample(&self, at: Time, rate: f64, capacity: f64, existing: u32) -> Sample {
+    pub(super) fn sample(&self, at: Time, rate: f64, capacity: f64, existing: u32) -> Sample {
         let service = Service::new(self.settings.service);
         Sample {
             seconds: at.since(START).seconds(),
@@ -207,7 +213,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn finish(mut self) -> Run {
+    pub(super) fn finish(mut self) -> Run {
         self.run.figures = self.meter.finish(START + self.load.span());
         self.run
     }
@@ -241,73 +247,23 @@ impl<'a> Stage<'a> {
     }
 
     /// With a policy that is evaluated now and then.
-    fn play(mut self, scaler: &PolicyScaler) -> Run {
-        let (settings, policy, step) = (self.settings, scaler.policy(), self.settings.step);
-        let mut cursor = self.load.cursor();
-        let first = self.load.points().next().map_or(0.0, |(_, rate)| rate);
-        let usual = ceil_count(from_count(self.service.demand(first)) / 0.8)
-            .clamp(policy.min.max(1), policy.max.max(1));
-        let mut plant = Plant::new(settings.plant, settings.initial_replicas.unwrap_or(usual), START);
-        let before = Service::new(settings.service).step(first, plant.capacity(), step.seconds());
-        let mut sensor = Sensor::new(settings.sensor, &before, step, START);
-        let mut memory = Memory::default();
-        let (mut now, mut next_evaluation) = (START, START);
-        let mut limited_by = None;
-        self.run.signal = scaler.leading().map(|signal| signal.name.clone());
-        for _ in 0..steps(self.load.span(), step) {
-            let rate = cursor.at(now.since(START));
-            let mut taken = None;
-            if now >= next_evaluation {
-                let before = plant.replicas();
-                let (decision, after) = scaler.evaluate(
-                    &mut plant,
-                    &sensor,
-                    &settings.sensor,
-                    &settings.shares,
-                    std::mem::take(&mut memory),
-                    now,
-                );
-                memory = after;
-                if let Some(replicas) = decision.write {
-                    plant.scale(replicas);
-                    memory.note_written();
-                }
-                self.run.evaluations += 1;
-                self.meter.decided(before, plant.replicas(), decision.limited_by.is_some(), now);
-                if settings.record {
-                    self.note(&decision, &mut limited_by, now);
-                }
-                taken = Some(decision);
-                next_evaluation = next_evaluation + policy.polling_interval;
+    fn play(self, scaler: &'a PolicyScaler) -> Run {
+        let (step, many) = (self.settings.step, steps(self.load.span(), self.settings.step));
+        let shares = &self.settings.shares;
+        let mut player = Player::new(self, scaler);
+        let mut now = START;
+        for _ in 0..many {
+            if player.is_due(now) {
+                player.evaluate(shares, now, |_, _| true);
             }
-            let capacity = plant.capacity();
-            let served = self.step(now, rate, (capacity, plant.serving(), plant.existing()));
-            if settings.record
-                && let Some(decision) = taken
-            {
-                let (value, target) = scaler.leading_value(&decision);
-                let sample = self.sample(now, rate, capacity, plant.existing());
-                self.run.samples.push(Sample {
-                    replicas: plant.replicas(),
-                    ready: plant.serving(),
-                    ceiling: Some(decision.effective_max),
-                    limited: decision.limited_by.is_some(),
-                    lost: served.lost / step.seconds(),
-                    p99_latency: served.p99_latency,
-                    value,
-                    target,
-                    ..sample
-                });
-            }
+            player.serve(1.0, now);
             now = now + step;
-            plant.advance(now);
-            sensor.observe(&served, step, now);
         }
-        self.finish()
+        player.finish()
     }
 
     /// Keeps a change, and a limit that began to bind.
-    fn note(&mut self, decision: &Decision, limited_by: &mut Option<String>, now: Time) {
+    pub(super) fn note(&mut self, decision: &Decision, limited_by: &mut Option<String>, now: Time) {
         let limit = decision.limited_by.as_ref().map(crate::control::Limit::in_words);
         let began = limit.is_some() && *limited_by != limit;
         limited_by.clone_from(&limit);

@@ -1,7 +1,9 @@
 //! What sets the count in a simulation: the operator's decision, HPA's, an oracle, nobody.
 
 use super::hpa::{Groups, value_proposal};
+use super::load::Load;
 use super::plant::Plant;
+use super::run::START;
 use super::sensor::{Means, Sensor, SensorSettings};
 use super::signals::{Simulable, Source};
 use crate::api::{Role, TargetKind};
@@ -34,6 +36,17 @@ pub enum Scaler {
 pub struct PolicyScaler {
     policy: Policy,
     readers: Vec<Reader>,
+    /// What each guard reads, by the time since the start.
+    guards: Vec<Load>,
+}
+
+/// What an evaluation is told beside the signals and the workload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Around {
+    /// What budgets grant.
+    pub(super) shares: Vec<BudgetShare>,
+    /// What was read of the throughput since the evaluation before.
+    pub(super) scalability: ScalabilityView,
 }
 
 /// How a metric comes to its value.
@@ -52,7 +65,7 @@ impl PolicyScaler {
     pub fn new(simulable: &Simulable) -> Self {
         let readers = simulable.sources.iter().map(|source| Reader::Plain(*source)).collect();
         let policy = Policy { mode: acting(simulable.policy.mode), ..simulable.policy.clone() };
-        Self { policy, readers }
+        Self { policy, readers, guards: simulable.guards.clone() }
     }
 
     /// Scales as an HPA v2 with the same bounds, behavior and leading metrics would: no headroom, no ceilings, no
@@ -73,7 +86,7 @@ impl PolicyScaler {
             policy.signals.iter().zip(&simulable.sources).filter(|(signal, _)| signal.role == Role::Leading);
         let (signals, readers) = leading.map(|(signal, source)| as_hpa_reads(signal, *source)).unzip();
         policy.signals = signals;
-        Self { policy, readers }
+        Self { policy, readers, guards: Vec::new() }
     }
 
     /// Scales as an HPA v2 on CPU at a target, in percent, with a policy's bounds and behavior.
@@ -91,6 +104,7 @@ impl PolicyScaler {
             policy: Policy { signals: cpu.into_iter().collect(), ..simulable.policy.clone() },
             sources: vec![Source::plain(super::signals::Quantity::Utilization)],
             notes: Vec::new(),
+            guards: Vec::new(),
         })
     }
 
@@ -105,7 +119,7 @@ impl PolicyScaler {
         plant: &mut Plant,
         sensor: &Sensor,
         settings: &SensorSettings,
-        shares: &[BudgetShare],
+        around: Around,
         memory: Memory,
         now: Time,
     ) -> (Decision, Memory) {
@@ -116,9 +130,9 @@ impl PolicyScaler {
             readings,
             target: Target::Seen(plant.workload()),
             overrides: crate::control::Overrides::default(),
-            guards: Vec::new(),
-            shares: shares.to_vec(),
-            scalability: ScalabilityView::default(),
+            guards: self.guards.iter().map(|script| told(script.at(now.since(START)))).collect(),
+            shares: around.shares,
+            scalability: around.scalability,
             lessons: Vec::new(),
             rivals: Vec::new(),
         };
@@ -142,6 +156,16 @@ fn acting(mode: crate::api::Mode) -> crate::api::Mode {
     match mode {
         crate::api::Mode::DryRun => crate::api::Mode::Active,
         mode => mode,
+    }
+}
+
+/// What a script says now.
+fn told(value: f64) -> Reading {
+    Reading {
+        answer: Answer::Value(value),
+        warnings: Vec::new(),
+        age: Age::Measured(Span::ZERO),
+        covered_pods: None,
     }
 }
 

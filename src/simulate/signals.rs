@@ -3,9 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::load::Load;
 use super::sensor::{Means, SensorSettings};
 use crate::api::{Role, TargetKind};
 use crate::control::{Policy, Scalability, ScalabilityLaw, Signal};
+
+/// How a note begins about a guard that nothing speaks for.
+const LEFT_OUT: &str = "is left out";
 
 /// A quantity of the simulated service, times a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,6 +103,8 @@ pub struct Simulable {
     pub sources: Vec<Source>,
     /// One sentence a metric: what it reads, or why it is left out.
     pub notes: Vec<String>,
+    /// What each of its guards reads, by the time since the start.
+    pub guards: Vec<Load>,
 }
 
 /// Decides what each metric reads. `chosen` names metrics with what they shall read. By themselves, the first leading
@@ -115,7 +121,8 @@ pub fn map(
         let names: Vec<_> = policy.signals.iter().map(|signal| signal.name.as_str()).collect();
         return Err(format!("the policy has no metric {name:?}: it has {}", names.join(", ")));
     }
-    let mut mapped = Simulable { policy: policy.clone(), sources: Vec::new(), notes: Vec::new() };
+    let mut mapped =
+        Simulable { policy: policy.clone(), sources: Vec::new(), notes: Vec::new(), guards: Vec::new() };
     mapped.policy.signals.clear();
     let mut load_is_read = false;
     for signal in &policy.signals {
@@ -138,19 +145,11 @@ pub fn map(
     }
     for guard in mapped.policy.guards.drain(..) {
         mapped.notes.push(format!(
-            "guard {} is left out: what stands behind the service is not simulated",
-            guard.signal.name
+            "guard {} {LEFT_OUT}: what stands behind the service is not simulated; --guard {}=LOAD says what it reads",
+            guard.signal.name, guard.signal.name
         ));
     }
-    let fitted = |scalability: &Scalability| matches!(scalability.law, ScalabilityLaw::Fitted(_));
-    if mapped.policy.scalability.as_ref().is_some_and(fitted) {
-        mapped.policy.scalability = None;
-        mapped.notes.push(
-            "the fitted scalability ceiling is left out: nothing has been learnt of this service; write alpha and beta to \
-             simulate one"
-                .to_owned(),
-        );
-    }
+    fit(&mut mapped);
     if mapped.policy.signals.iter().all(|signal| signal.role != Role::Leading) {
         return Err(format!(
             "no leading metric of the policy can be simulated ({}): say what one of them reads, for example --signal {}=load",
@@ -159,6 +158,53 @@ pub fn map(
         ));
     }
     Ok(mapped)
+}
+
+/// What a fitted law is learnt from.
+fn fit(mapped: &mut Simulable) {
+    let Some(Scalability { law: ScalabilityLaw::Fitted(rules), .. }) = &mapped.policy.scalability else {
+        return;
+    };
+    if rules.queries.utilization_query.is_none() {
+        mapped.policy.scalability = None;
+        mapped.notes.push(
+            "the fitted scalability ceiling is left out: what tells that the service is full is not simulated; add \
+             utilizationQuery, or write alpha and beta"
+                .to_owned(),
+        );
+        return;
+    }
+    let objective = if rules.queries.objective.is_some() {
+        ", and its objective the 99th percentile of the latency in seconds"
+    } else {
+        ""
+    };
+    mapped.notes.push(format!(
+        "the scalability law is fitted from nothing to what the simulated service answers at which busy share{objective}"
+    ));
+}
+
+impl Simulable {
+    /// The same with those guards of `policy` that a script names; each reads what its script says.
+    pub fn with_guards(mut self, policy: &Policy, scripts: &[(String, Load)]) -> Result<Self, String> {
+        for (name, script) in scripts {
+            let found = policy.guards.iter().find(|guard| guard.signal.name == *name);
+            let guard = found.ok_or_else(|| {
+                let names: Vec<_> = policy.guards.iter().map(|guard| guard.signal.name.as_str()).collect();
+                let has = if names.is_empty() {
+                    "it has none".to_owned()
+                } else {
+                    format!("it has {}", names.join(", "))
+                };
+                format!("the policy has no guard {name:?}: {has}")
+            })?;
+            self.notes.retain(|note| !note.starts_with(&format!("guard {name} {LEFT_OUT}")));
+            self.notes.push(format!("guard {name} reads what --guard says"));
+            self.policy.guards.push(guard.clone());
+            self.guards.push(script.clone());
+        }
+        Ok(self)
+    }
 }
 
 fn by_rule(signal: &Signal, load_is_read: bool) -> Option<Source> {

@@ -39,8 +39,13 @@ impl Candidate {
 }
 
 /// The candidates that no other beats in both cost and requests missed, the cheapest first. Each leading metric that reads
-/// the load or the utilization gets the same utilization to aim at.
-pub fn trade_off(settings: &Settings, load: &Load, simulable: &Simulable) -> Vec<Candidate> {
+/// the load or the utilization gets the same utilization to aim at. `told` is told how many of all settings are done.
+pub fn trade_off(
+    settings: &Settings,
+    load: &Load,
+    simulable: &Simulable,
+    mut told: impl FnMut(usize, usize),
+) -> Vec<Candidate> {
     let splits = load.span().seconds() >= DAYS_TO_SPLIT * 86_400.0;
     let on = |days| Settings { days, record: false, ..settings.clone() };
     let (chosen_on, judged_on) = (on(if splits { Days::Even } else { Days::All }), on(Days::Odd));
@@ -62,7 +67,12 @@ pub fn trade_off(settings: &Settings, load: &Load, simulable: &Simulable) -> Vec
                 })
             })
             .collect();
-        running.into_iter().filter_map(|candidate| candidate.join().ok()).collect()
+        let many = running.len();
+        let joined = running.into_iter().enumerate().filter_map(|(done, candidate)| {
+            told(done, many);
+            candidate.join().ok()
+        });
+        joined.collect()
     });
     front(all)
 }

@@ -1,7 +1,6 @@
 //! `make hot-row`: one hot row in a real PostgreSQL, with an HPA's rules and with Plimsoll.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use e2e::hot_row::shop::Ceiling;
 use e2e::hot_row::sweep::SweepOptions;
 use e2e::hot_row::{Options, chart, run};
 use e2e::orders::OrdersError;
-use e2e::real::StartError;
+use e2e::orders::program::{Places, ended};
 
 /// Sweeps the service through fixed sizes, then scales it by two autoscalers, and fails if Plimsoll makes much less of the
 /// load than the best fixed size, or the HPA's rules do not make less than Plimsoll.
@@ -53,36 +52,12 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_env_filter(&arguments.log).with_writer(std::io::stderr).init();
-    match repeat(&arguments).await {
-        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
-        Ok(faults) => {
-            for fault in faults {
-                eprintln!("hot-row: {fault}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(OrdersError::Start(StartError::Missing(missing))) => {
-            println!("skipped: {missing}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("hot-row: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("hot-row", &arguments.log, Box::pin(repeat(&arguments))).await
 }
 
 /// What did not hold, in all runs.
 async fn repeat(arguments: &Arguments) -> Result<Vec<String>, OrdersError> {
-    let programs = std::env::current_exe()
-        .map_err(|error| OrdersError::Other(format!("cannot find this program: {error}")))?;
-    let beside = |name: &str| programs.with_file_name(name);
-    let record = arguments.record.as_deref().map(std::path::absolute).transpose();
-    let record = record.map_err(|error| OrdersError::Other(error.to_string()))?;
-    let output = arguments.output.display();
-    let cannot_write = |error| OrdersError::Other(format!("cannot write to {output}: {error}"));
-    fs::create_dir_all(&arguments.output).map_err(cannot_write)?;
+    let places = Places::new(&arguments.output, arguments.record.as_deref())?;
     let mut faults = Vec::new();
     for (number, seed) in (1..=arguments.runs).zip(arguments.seed..) {
         println!("Run {number} of {}", arguments.runs);
@@ -95,27 +70,26 @@ async fn repeat(arguments: &Arguments) -> Result<Vec<String>, OrdersError> {
             duration: Duration::from_secs(arguments.seconds),
             ceiling: arguments.ceiling,
             seed,
-            pod: beside("orders-pod"),
-            operator: beside("operator"),
-            record: record.clone(),
+            pod: places.pod.clone(),
+            operator: places.operator.clone(),
+            record: places.record.clone(),
         })
         .await?;
         println!("\n{outcome}");
-        write(&outcome, &arguments.output, number).map_err(cannot_write)?;
+        write(&outcome, &places, number)?;
         let found = outcome.faults(f64::from(arguments.least) / 100.0);
         faults.extend(found.into_iter().map(|fault| format!("run {number}: {fault}")));
     }
-    println!("Written to {output}");
+    println!("Written to {}", arguments.output.display());
     Ok(faults)
 }
 
-fn write(outcome: &Outcome, directory: &Path, number: u32) -> std::io::Result<()> {
-    let json = serde_json::to_string_pretty(outcome).map_err(std::io::Error::other)?;
-    fs::write(directory.join(format!("result-{number}.json")), json)?;
-    fs::write(directory.join(format!("table-{number}.md")), outcome.to_string())?;
-    fs::write(directory.join(format!("course-{number}.svg")), chart::svg(outcome))?;
+fn write(outcome: &Outcome, places: &Places, number: u32) -> Result<(), OrdersError> {
+    places.write_json(&format!("result-{number}.json"), outcome)?;
+    places.write(&format!("table-{number}.md"), &outcome.to_string())?;
+    places.write(&format!("course-{number}.svg"), &chart::svg(outcome))?;
     match &outcome.described {
-        Some(text) => fs::write(directory.join(format!("describe-{number}.txt")), text),
+        Some(text) => places.write(&format!("describe-{number}.txt"), text),
         None => Ok(()),
     }
 }

@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     // An error means that somebody chose before us, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    plimsoll::cli::Arguments::parse().execute()
+    plimsoll::cli::Arguments::run(std::env::args_os())
 }

@@ -1,15 +1,14 @@
 //! `make orders-db`: three services on one real PostgreSQL, with an HPA's rules and with Plimsoll.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use e2e::orders::limits::Declaration;
+use e2e::orders::program::{Places, ended};
 use e2e::orders::report::Outcome;
 use e2e::orders::{Options, OrdersError, chart, run};
-use e2e::real::StartError;
 
 /// Runs the same course on both sides, and fails if Plimsoll was refused a connection, or the baseline hardly any.
 #[derive(Debug, Parser)]
@@ -38,57 +37,33 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_env_filter(&arguments.log).with_writer(std::io::stderr).init();
-    match repeat(&arguments).await {
-        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
-        Ok(faults) => {
-            for fault in faults {
-                eprintln!("orders-db: {fault}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(OrdersError::Start(StartError::Missing(missing))) => {
-            println!("skipped: {missing}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("orders-db: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("orders-db", &arguments.log, Box::pin(repeat(&arguments))).await
 }
 
 /// What did not hold, in all runs.
 async fn repeat(arguments: &Arguments) -> Result<Vec<String>, OrdersError> {
-    let programs = std::env::current_exe()
-        .map_err(|error| OrdersError::Other(format!("cannot find this program: {error}")))?;
-    let beside = |name: &str| programs.with_file_name(name);
-    let record = arguments.record.as_deref().map(std::path::absolute).transpose();
+    let places = Places::new(&arguments.output, arguments.record.as_deref())?;
     let options = Options {
         duration: Duration::from_secs(arguments.seconds),
         declaration: arguments.limits.unwrap_or_else(Declaration::best),
-        pod: beside("orders-pod"),
-        operator: beside("operator"),
-        record: record.map_err(|error| OrdersError::Other(error.to_string()))?,
+        pod: places.pod.clone(),
+        operator: places.operator.clone(),
+        record: places.record.clone(),
     };
-    let output = arguments.output.display();
-    let cannot_write = |error| OrdersError::Other(format!("cannot write to {output}: {error}"));
-    fs::create_dir_all(&arguments.output).map_err(cannot_write)?;
     let mut faults = Vec::new();
     for number in 1..=arguments.runs {
         println!("Run {number} of {}", arguments.runs);
         let outcome = run(&options).await?;
         println!("\n{outcome}");
-        write(&outcome, &arguments.output, number).map_err(cannot_write)?;
+        write(&outcome, &places, number)?;
         faults.extend(outcome.faults().into_iter().map(|fault| format!("run {number}: {fault}")));
     }
-    println!("Written to {output}");
+    println!("Written to {}", arguments.output.display());
     Ok(faults)
 }
 
-fn write(outcome: &Outcome, directory: &Path, number: u32) -> std::io::Result<()> {
-    let json = serde_json::to_string_pretty(outcome).map_err(std::io::Error::other)?;
-    fs::write(directory.join(format!("result-{number}.json")), json)?;
-    fs::write(directory.join(format!("table-{number}.md")), outcome.to_string())?;
-    fs::write(directory.join(format!("course-{number}.svg")), chart::svg(outcome))
+fn write(outcome: &Outcome, places: &Places, number: u32) -> Result<(), OrdersError> {
+    places.write_json(&format!("result-{number}.json"), outcome)?;
+    places.write(&format!("table-{number}.md"), &outcome.to_string())?;
+    places.write(&format!("course-{number}.svg"), &chart::svg(outcome))
 }

@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod limits;
 pub mod operators;
 pub mod pod;
+pub mod program;
 pub mod report;
 pub mod sample;
 pub mod sampling;

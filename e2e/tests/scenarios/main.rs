@@ -13,6 +13,7 @@ mod ceilings;
 mod demand;
 mod faults;
 mod guards;
+mod inspect;
 mod outage;
 mod people;
 mod restart;
@@ -94,6 +95,7 @@ async fn every_scenario(floor: Floor) {
     add!("of two policies on one workload the older acts", rivals::second_policy);
     add!("a restart neither delays nor hastens a removal", restart::stopped);
     add!("a crash neither delays nor hastens a removal", restart::killed);
+    add!("a person who asks is told why, and what would be decided otherwise", inspect::told);
     add!("every rule of the schema is told in its own words", admission::every_rule);
     add!("a query that cannot be used is told in words and moves nothing", faults::queries);
     add!("a target that is not there or cannot be scaled is told in words", faults::targets);

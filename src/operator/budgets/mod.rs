@@ -16,7 +16,7 @@ pub(super) use arbiter::Arbiter;
 
 use super::clock::span;
 use super::report::Acted;
-use crate::api::{Enforcement, RolloutOverlap};
+use crate::api::RolloutOverlap;
 use crate::budget::{Claim, Draw, Ledger, Outcome, Refused, Sight, Standing, Workload};
 use crate::cluster::{Found as Seen, Index, TargetKey, Uid};
 use crate::control::{BudgetShare, ConnectionSource, Footprint, Policy, Recall};
@@ -102,7 +102,7 @@ impl Budgets {
         let now = self.now();
         let workload = workload(target);
         let mut books = self.books();
-        let mut claim = claim(policy, footprint);
+        let mut claim = Claim::of(policy, footprint);
         let refused = |draw: &Draw| {
             let note = books.notes.get(&draw.budget);
             note.is_some_and(|note| note.refuses(&draw.budget, &workload.namespace).is_some())
@@ -197,37 +197,6 @@ fn budgets_of(policy: &Policy) -> impl Iterator<Item = &String> {
         ConnectionSource::Budget { name, .. } => Some(name),
         ConnectionSource::Inline { .. } => None,
     })
-}
-
-fn claim(policy: &Policy, footprint: &Footprint) -> Claim {
-    let mut guaranteed = 1;
-    let mut draws: Vec<Draw> = policy
-        .connections
-        .iter()
-        .filter_map(|connections| match &connections.limit {
-            ConnectionSource::Budget { name, weight, guaranteed: replicas } => {
-                guaranteed = guaranteed.max(*replicas);
-                Some(Draw {
-                    budget: name.clone(),
-                    per_pod: connections.per_pod,
-                    overlap: connections.overlap,
-                    weight: *weight,
-                    enforced: connections.enforcement != Enforcement::Observe,
-                })
-            }
-            ConnectionSource::Inline { .. } => None,
-        })
-        .collect();
-    draws.sort_by(|left, right| left.budget.cmp(&right.budget));
-    let fixed = if footprint.movable { "" } else { "its policy does not set the count now" };
-    Claim {
-        shape: footprint.shape,
-        guaranteed,
-        wanted: footprint.wanted,
-        movable: footprint.movable,
-        fixed,
-        draws,
-    }
 }
 
 /// A workload as seen, with what counts beside its replicas.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arbiter::{Arbiter, SETTLE};
 use super::status::{grants, holder_of};
-use super::{NONE_TOLD, claim, orphan_claim, see_found, target, workload};
+use super::{NONE_TOLD, orphan_claim, see_found, target, workload};
 use crate::budget::{Claim, Lending, Sight, Workload};
 use crate::cluster::{BudgetRecord, Found as Seen, Look, TargetKey};
 use crate::control::{Footprint, Policy, Target};
@@ -68,7 +68,7 @@ impl Arbiter {
         let Some(found) = found else { return Ok(None) };
         let footprint = Footprint::unmeasured(&found.workload);
         let claim = match (policy, per_pod) {
-            (Some(policy), _) => claim(&policy, &footprint),
+            (Some(policy), _) => Claim::of(&policy, &footprint),
             (None, Some(per_pod)) => orphan_claim(budget, per_pod, &footprint),
             (None, None) => return Ok(None),
         };

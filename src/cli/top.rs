@@ -1,0 +1,124 @@
+//! `plimsoll top`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::cluster::{Cluster, ClusterOptions, block_on};
+use super::explain::{Output, print_json};
+use super::files::print;
+use super::terminal::{is_live, paint, size};
+use crate::cluster::moment;
+use crate::inspect::{Order, Overview, overview};
+use crate::simulate::parse_span;
+use crate::time::Span;
+
+/// How policies stand, one line each: replicas, what they need, what holds them. On a terminal the table stays and is
+/// drawn anew; Ctrl-C ends it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What is shown is what status holds; AGE tells how long ago the operator wrote it, which it does when something \
+    changes. NEED is what demand asks for, CEILING the most that all limits allow.\n\n\
+    Examples:\n  plimsoll top -A\n  plimsoll top -n shop --once\n  plimsoll top -A --sort replicas --interval 5s"
+)]
+pub(super) struct Top {
+    /// Namespace of the policies; default: the context's
+    #[arg(long, short, value_name = "NAME", conflicts_with = "all_namespaces")]
+    namespace: Option<String>,
+    /// Policies of all namespaces
+    #[arg(long, short = 'A')]
+    all_namespaces: bool,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    /// Print the table once; default where the output is no terminal
+    #[arg(long, conflicts_with = "watch")]
+    once: bool,
+    /// Look again and again; default on a terminal
+    #[arg(long, short)]
+    watch: bool,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_span)]
+    interval: Span,
+    /// What comes first
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = SortBy::Trouble)]
+    sort: SortBy,
+    /// How it is printed; json prints once
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SortBy {
+    /// What lacks most, then what is not Ready
+    Trouble,
+    /// Namespace and name
+    Name,
+    /// The largest
+    Replicas,
+}
+
+impl Top {
+    pub(super) fn execute(self) -> Result<(), String> {
+        if self.interval < Span::from_millis(500) {
+            return Err("--interval must be 500ms or more: the API server has others to serve".to_owned());
+        }
+        block_on(self.show())
+    }
+
+    async fn show(self) -> Result<(), String> {
+        let cluster = self.cluster.connect().await?;
+        if self.output == Output::Json {
+            return print_json(&self.look(&cluster).await?);
+        }
+        if self.once || !(self.watch || is_live()) {
+            let found = self.look(&cluster).await?;
+            return print(&found.text(moment(jiff::Timestamp::now()), None, paint()));
+        }
+        // What cannot be looked at from the beginning is a mistake, and no passing trouble.
+        let mut found = self.look(&cluster).await?;
+        let mut trouble = None;
+        loop {
+            print(&frame(&found, trouble.as_deref()))?;
+            tokio::time::sleep(Duration::from_millis(self.interval.millis())).await;
+            match self.look(&cluster).await {
+                Ok(newer) => (found, trouble) = (newer, None),
+                Err(fault) => trouble = Some(fault),
+            }
+        }
+    }
+
+    async fn look(&self, cluster: &Cluster) -> Result<Overview, String> {
+        let order = match self.sort {
+            SortBy::Trouble => Order::Trouble,
+            SortBy::Name => Order::Name,
+            SortBy::Replicas => Order::Replicas,
+        };
+        let namespace = self.namespace.as_deref().unwrap_or(&cluster.namespace);
+        overview(&cluster.client, (!self.all_namespaces).then_some(namespace), order).await
+    }
+}
+
+/// One drawing of the table.
+fn frame(found: &Overview, trouble: Option<&str>) -> String {
+    let now = moment(jiff::Timestamp::now());
+    let live = is_live();
+    let room = size().filter(|_| live);
+    let mut table = found.text(now, room.map(|(columns, _)| columns), paint());
+    if let Some(trouble) = trouble {
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "{}", paint().bad(&format!("the last look failed: {trouble}")));
+    }
+    if !live {
+        return format!("{table}\n");
+    }
+    let rows = room.map_or(usize::MAX, |(_, rows)| rows.saturating_sub(1));
+    let all = table.lines().count();
+    let mut lines: Vec<_> = table.lines().take(rows).map(str::to_owned).collect();
+    if all > rows
+        && let Some(last) = lines.last_mut()
+    {
+        *last = format!("… and {} more: name a namespace with -n", all.saturating_sub(rows) + 1);
+    }
+    format!("\x1b[H{}\x1b[K\n\x1b[J", lines.join("\x1b[K\n"))
+}

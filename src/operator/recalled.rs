@@ -1,0 +1,77 @@
+//! What is known of the time before a process began.
+
+use super::record::Record;
+use crate::api::{ChangeStatus, ScalingPolicyStatus};
+use crate::cluster::{activation, drain_times, earned_scalability, moment};
+use crate::control::{Activation, Change, ConditionType, Drain, Memory, RecalledScalability};
+use crate::time::Time;
+
+/// What a policy's status tells a process that begins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recalled {
+    /// Changes of the count, oldest first.
+    pub changes: Vec<Change>,
+    /// Reversals, oldest first.
+    pub reversals: Vec<Time>,
+    /// Drain times.
+    pub drain: Option<Drain>,
+    /// The scalability ceiling.
+    pub scalability: Option<RecalledScalability>,
+    /// Guards that were active, by name.
+    pub guards: Vec<(String, Activation)>,
+    /// The bottleneck lay behind the workload.
+    pub bottleneck_moved: bool,
+}
+
+impl Recalled {
+    /// Of the status as it stands.
+    pub fn of(status: &ScalingPolicyStatus) -> Self {
+        let change =
+            |change: &ChangeStatus| Change { time: moment(change.time.0), from: change.from, to: change.to };
+        let guards = status.guards.iter();
+        Self {
+            changes: status.last_changes.iter().rev().map(change).collect(),
+            reversals: status.reversals.iter().rev().map(|turn| moment(turn.0)).collect(),
+            drain: status.drain.map(drain_times),
+            scalability: status.scalability.as_ref().and_then(earned_scalability),
+            guards: guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect(),
+            bottleneck_moved: status.conditions.iter().any(|condition| {
+                condition.type_ == ConditionType::BottleneckMoved.to_string() && condition.status == "True"
+            }),
+        }
+    }
+
+    /// As the first line of a recording has it.
+    pub fn recorded(record: &Record) -> Self {
+        Self {
+            changes: record.recalled.clone(),
+            reversals: record.reversals.clone(),
+            drain: record.drain,
+            scalability: record.scalability,
+            guards: record.guards.clone(),
+            bottleneck_moved: record.bottleneck_moved,
+        }
+    }
+
+    /// A memory that begins with it.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory::default();
+        for change in &self.changes {
+            memory.recall_change(change.from, change.to, change.time);
+        }
+        memory.recall_reversals(&self.reversals);
+        if let Some(drain) = self.drain {
+            memory.recall_drain(drain);
+        }
+        if let Some(known) = self.scalability {
+            memory.recall_scalability(known);
+        }
+        for (name, activation) in &self.guards {
+            memory.recall_guard(name, *activation);
+        }
+        if self.bottleneck_moved {
+            memory.recall_bottleneck_moved();
+        }
+        memory
+    }
+}

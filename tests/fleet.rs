@@ -1,0 +1,119 @@
+//! Several policies that share a budget, in one simulation.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::panic_in_result_fn,
+    reason = "a test may fail loudly"
+)]
+
+mod common;
+
+use common::policy;
+use plimsoll::control::Policy;
+use plimsoll::simulate::{
+    Days, Load, Member, Overload, PlantSettings, PolicyScaler, Scaler, SensorSettings, ServiceSettings,
+    Settings, Simulable, generate, map, shares, simulate, simulate_fleet,
+};
+use plimsoll::time::Span;
+
+/// A policy that gives each replica 100 requests a second and draws ten connections a pod.
+fn sharing(guaranteed: u32) -> Policy {
+    policy(&format!(
+        "ceilings: {{connections: [{{name: db, budgetRef: {{name: db}}, perPod: 10, guaranteedReplicas: {guaranteed}}}]}}\n"
+    ))
+}
+
+fn simulable(policy: &Policy) -> Simulable {
+    map(policy, &[], &SensorSettings::default()).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        plant: PlantSettings {
+            capacity_per_pod: 125.0,
+            drain: Span::from_seconds(5),
+            ..PlantSettings::default()
+        },
+        service: ServiceSettings {
+            capacity_per_pod: 125.0,
+            scalability: None,
+            service_time: 0.05,
+            overload: Overload::Dropped,
+            late_after: 1.0,
+        },
+        sensor: SensorSettings::default(),
+        database: None,
+        shares: Vec::new(),
+        latency_objective: None,
+        days: Days::All,
+        initial_replicas: None,
+        step: Span::from_seconds(1),
+        record: true,
+    }
+}
+
+fn member(name: &str, scaler: PolicyScaler, load: &str) -> Member {
+    let load: Load = generate(load, 1).unwrap();
+    let draws = Member::draws_of(&sharing(2));
+    Member { name: name.to_owned(), settings: settings(), load, scaler, draws }
+}
+
+/// One service is busy first, then both are, then the other.
+fn pair(scaler: impl Fn(&Simulable) -> PolicyScaler) -> Vec<Member> {
+    let simulable = simulable(&sharing(2));
+    vec![
+        member("early", scaler(&simulable), "spike:base=300,peak=2500,at=10m,for=40m,length=2h"),
+        member("late", scaler(&simulable), "spike:base=300,peak=2500,at=30m,for=60m,length=2h"),
+    ]
+}
+
+fn budget(connections: u32) -> Vec<(String, u32)> {
+    vec![("db".to_owned(), connections)]
+}
+
+#[test]
+fn what_one_does_not_need_is_lent_to_the_other_and_the_sum_is_never_exceeded() {
+    let (runs, budgets) = simulate_fleet(&pair(PolicyScaler::new), &budget(400));
+    println!("{budgets:#?}");
+    assert!(budgets[0].peak_connections <= 400 && budgets[0].peak_granted <= 400, "{budgets:?}");
+    assert!(budgets[0].over_limit_seconds < 1e-9, "{budgets:?}");
+    assert!(budgets[0].recalls > 0, "the first has to give back what the second needs: {budgets:?}");
+    for run in &runs {
+        println!("{} {:?}", run.name, run.figures);
+        // Beside an equal, half of the budget would carry less than its ten replicas' worth of a rollout.
+        assert!(run.figures.peak_replicas > 10, "{}: {:?}", run.name, run.figures);
+        assert!(run.figures.ceiling_hits > 0, "{}: {:?}", run.name, run.figures);
+    }
+    assert_eq!(simulate_fleet(&pair(PolicyScaler::new), &budget(400)), (runs, budgets), "the same again");
+}
+
+#[test]
+fn under_an_hpas_rules_the_same_services_pass_the_budget() {
+    let (runs, budgets) = simulate_fleet(&pair(PolicyScaler::hpa), &budget(200));
+    assert!(budgets[0].peak_connections > 200 && budgets[0].over_limit_seconds > 600.0, "{budgets:?}");
+    assert_eq!(budgets[0].peak_granted, 0);
+    assert!(runs[0].figures.unserved_percent > 1.0, "{:?}", runs[0].figures);
+}
+
+#[test]
+fn alone_with_plenty_a_service_runs_as_without_a_fleet() {
+    let (policy, load) = (sharing(2), "spike:base=300,peak=1500,at=10m,for=20m,length=1h");
+    let simulable = simulable(&policy);
+    let scaler = PolicyScaler::new(&simulable);
+    let (runs, _) = simulate_fleet(&[member("alone", scaler.clone(), load)], &budget(100_000));
+    let settings = Settings { shares: shares(&policy, &budget(100_000)).unwrap(), ..settings() };
+    let plain = simulate("alone", &settings, &generate(load, 1).unwrap(), &Scaler::Policy(Box::new(scaler)));
+    assert_eq!(runs[0].figures.peak_replicas, plain.figures.peak_replicas);
+    let apart = (runs[0].figures.replica_hours / plain.figures.replica_hours - 1.0).abs();
+    assert!(apart < 0.02, "a grant comes a moment after it is asked for: {apart}");
+}
+
+#[test]
+fn nobody_is_no_fleet() {
+    assert_eq!(simulate_fleet(&[], &budget(10)), (Vec::new(), Vec::new()));
+}
