@@ -1,6 +1,7 @@
 //! From the spec that a user wrote to the policy that `decide` reads.
 
 mod guards;
+mod schedules;
 
 use super::policy::{
     Compat, ConnectionSource, Connections, Fallback, FitRules, Held, MaxConcurrent, Policy, PolicyError,
@@ -72,6 +73,7 @@ impl Policy {
                 .collect(),
             scalability: ceilings.scalability.as_ref().map(|ceiling| faults.scalability(ceiling)),
             guards: faults.guards(spec),
+            schedules: faults.schedules(spec),
             fallback: spec.fallback.as_ref().map(|fallback| Fallback {
                 after: Span::from_seconds(fallback.after_seconds.into()),
                 behavior: fallback.behavior,
@@ -338,7 +340,8 @@ impl Faults {
         }
         let guards = spec.guards.iter().map(|guard| ("guard", guard.name.as_str()));
         let mut seen = std::collections::BTreeSet::new();
-        for (kind, name) in metrics.chain(connections).chain(guards) {
+        let schedules = spec.schedules.iter().map(|schedule| ("schedule", schedule.name.as_str()));
+        for (kind, name) in metrics.chain(connections).chain(guards).chain(schedules) {
             self.require(seen.insert((kind, name)), || {
                 format!("two {kind}s are called {name}: give each its own name")
             });

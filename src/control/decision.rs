@@ -8,6 +8,7 @@ use super::deficit::Deficit;
 use super::guard::GuardReport;
 use super::observation::Workload;
 use super::reason::Reason;
+use super::schedules::ScheduleReport;
 use crate::api::Enforcement;
 use crate::capacity::Counts;
 use crate::ceiling::connections::RolloutShape;
@@ -47,6 +48,9 @@ pub struct Decision {
     /// Each guard, in the policy's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<GuardReport>,
+    /// Each schedule, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleReport>,
     /// What would help, in plain sentences; only while something is unmet or the bottleneck lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<String>,

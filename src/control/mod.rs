@@ -8,6 +8,7 @@ mod decision;
 mod deficit;
 mod demand;
 mod diagnosis;
+mod floor;
 mod guard;
 mod history;
 mod limits;
@@ -20,6 +21,7 @@ mod rate;
 mod reason;
 mod scalability;
 mod scale_in;
+mod schedules;
 mod settle;
 mod trail;
 mod window;
@@ -45,6 +47,7 @@ pub use policy::{
 pub use reason::Reason;
 pub use scalability::RecalledScalability;
 pub(crate) use scalability::significant;
+pub use schedules::ScheduleReport;
 pub use trail::spelled;
 
 /// A moment as people and machines read it, RFC 3339 to the second.

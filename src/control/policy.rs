@@ -9,6 +9,7 @@ use crate::api::{
 };
 use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
+use crate::schedule::Schedule;
 use crate::time::{Span, Time};
 
 /// Whose habits `decide` follows.
@@ -70,6 +71,8 @@ pub struct Policy {
     pub guards: Vec<Guard>,
     /// Fallback.
     pub fallback: Option<Fallback>,
+    /// Schedules.
+    pub schedules: Vec<Schedule>,
 }
 
 /// A gradual scale-in removes at most the larger of these in their period.

@@ -194,6 +194,8 @@ pub enum Reason {
     PolicyDisabled,
     /// Extra replicas of the headroom.
     HeadroomReplicas,
+    /// A schedule keeps the count.
+    Schedule,
     /// The fallback acts.
     Fallback,
     /// No room for more pods warming up at once.

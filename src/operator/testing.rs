@@ -122,6 +122,7 @@ pub(super) fn follow(
         signals: Vec::new(),
         ceilings: Vec::new(),
         guards: Vec::new(),
+        schedules: Vec::new(),
         advice: Vec::new(),
         deficit: None,
         counts: None,

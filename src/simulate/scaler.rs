@@ -67,6 +67,7 @@ impl PolicyScaler {
             scalability: None,
             guards: Vec::new(),
             fallback: None,
+            schedules: Vec::new(),
             ..simulable.policy.clone()
         };
         let leading =

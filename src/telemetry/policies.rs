@@ -68,8 +68,9 @@ const SCALABILITY_WINDOWS: usize = 25;
 const SCALABILITY_ALPHA: usize = 26;
 const SCALABILITY_BETA: usize = 27;
 const SCALABILITY_PEAK: usize = 28;
+const SCHEDULE: usize = 29;
 
-const DESCRIPTIONS: [Description; 29] = [
+const DESCRIPTIONS: [Description; 30] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -132,6 +133,11 @@ const DESCRIPTIONS: [Description; 29] = [
     describe("scalability_alpha", None, "Contention of the workload as fitted (Universal Scalability Law)"),
     describe("scalability_beta", None, "Coherency of the workload as fitted (Universal Scalability Law)"),
     describe("scalability_peak_replicas", None, "The count at which throughput peaks, as fitted"),
+    describe(
+        "schedule_replicas",
+        Some("schedule"),
+        "The floor that a schedule sets now; 0 while it sets none",
+    ),
 ];
 
 impl PolicyFigures {
@@ -180,6 +186,9 @@ impl PolicyFigures {
             figures.count(GUARD_ACTIVE, label(), Some(u32::from(acts)));
             figures.count(GUARD_EXPIRED, label(), Some(u32::from(guard.state == GuardState::Expired)));
             figures.count(GUARD_FIT, label(), Some(u32::from(guard.signal == SignalState::Fresh)));
+        }
+        for schedule in &decision.schedules {
+            figures.count(SCHEDULE, Some(schedule.name.clone()), Some(schedule.floor.unwrap_or(0)));
         }
         let moved =
             decision.conditions.iter().find(|condition| condition.kind == ConditionType::BottleneckMoved);
