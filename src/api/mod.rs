@@ -36,4 +36,5 @@ pub use schedule::Schedule;
 pub use status::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
     PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus, StepStatus,
+    ZoneLossStatus,
 };

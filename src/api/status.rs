@@ -56,6 +56,9 @@ pub struct ScalingPolicyStatus {
     /// Each schedule: the floor that it sets, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleStatus>,
+    /// What is kept for the loss of zones; absent where nothing is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_loss: Option<ZoneLossStatus>,
     /// What would help, in plain sentences; only while something is needed that the limits do not allow, or the bottleneck
     /// lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -204,6 +207,20 @@ pub struct GuardStatus {
     /// Why the value is not fit to use, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What is kept for the loss of zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneLossStatus {
+    /// Zones that the pods are spread over, as declared.
+    pub zones: u32,
+    /// How many of them may be lost.
+    pub survives: u32,
+    /// Of what demand asks for, the replicas that are there for the loss alone.
+    pub extra_replicas: u32,
+    /// Replicas of the wanted count that are left after the loss, when they are spread evenly.
+    pub replicas_left: u32,
 }
 
 /// One schedule.

@@ -9,6 +9,7 @@ use super::identity::{moment, timestamp};
 use crate::api::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
     PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus, StepStatus,
+    ZoneLossStatus,
 };
 use crate::control::{
     Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, RecalledScalability,
@@ -71,6 +72,12 @@ impl Report<'_> {
             scalability: decision.scalability.map(scalability),
             guards: decision.guards.iter().map(guard).collect(),
             schedules: decision.schedules.iter().map(schedule).collect(),
+            zone_loss: decision.zone_loss.map(|kept| ZoneLossStatus {
+                zones: kept.zones.all,
+                survives: kept.zones.lost,
+                extra_replicas: kept.extra,
+                replicas_left: kept.left,
+            }),
             advice: decision.advice.iter().map(|sentence| bounded(sentence, 1024)).collect(),
             deficit: decision.deficit.as_ref().filter(|deficit| deficit.excess > 0.0).map(deficit_status),
             decision: decision.from.map(|from| DecisionStatus {

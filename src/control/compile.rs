@@ -2,6 +2,7 @@
 
 mod guards;
 mod schedules;
+mod zones;
 
 use super::policy::{
     Compat, ConnectionSource, Connections, Fallback, FitRules, Held, MaxConcurrent, Policy, PolicyError,
@@ -35,6 +36,8 @@ impl Policy {
         faults.check_bounds(spec);
         faults.check_names(spec);
         let ceilings = spec.ceilings.clone().unwrap_or_default();
+        let zones = faults.zones(&spec.headroom);
+        let declared_headroom = 1.0 + f64::from(spec.headroom.percent) / 100.0;
         let policy = Self {
             compat: Compat::None,
             min: spec.min_replicas,
@@ -64,8 +67,10 @@ impl Policy {
                 ramp: spec.warm_up.ramp,
                 max_concurrent: faults.max_concurrent(spec.warm_up.max_concurrent.as_ref()),
             },
-            headroom_factor: 1.0 + f64::from(spec.headroom.percent) / 100.0,
+            headroom_factor: zones.map_or(declared_headroom, |zones| zones.factor().max(declared_headroom)),
+            declared_headroom,
             headroom_replicas: spec.headroom.replicas,
+            zones,
             connections: ceilings
                 .connections
                 .iter()

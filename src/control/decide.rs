@@ -6,7 +6,7 @@ use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
 use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
-use super::floor;
+use super::floor::{self, Floor};
 use super::guard::{self, Guards, StepDown};
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
@@ -14,9 +14,10 @@ use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::scale_in::{Scene, hold_scale_in};
-use super::schedules;
+use super::schedules::{self, ScheduleReport};
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
+use super::zones;
 use crate::api::{FallbackBehavior, Mode, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
@@ -79,6 +80,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         ceilings: Vec::new(),
         guards: Vec::new(),
         schedules: Vec::new(),
+        zone_loss: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,
@@ -142,7 +144,7 @@ fn weigh(
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
     let schedules = schedules::reports(policy, now);
-    let floors: Vec<_> = schedules::floor(&schedules).into_iter().collect();
+    let floors = floors(policy, &schedules);
     let scene = Scene {
         spec_replicas: spec,
         floor: floor::largest(&floors).map_or(policy.min, |floor| floor.replicas.max(policy.min)),
@@ -167,9 +169,7 @@ fn weigh(
     };
     let writes = orders.may_write() && outcome.replicas != spec;
     if writes {
-        memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
-        memory.overwritten.ask(now);
-        memory.note_step(now);
+        note_asked(memory, Asked { at: now, from: spec, to: outcome.replicas });
     }
     let guarded = guards.reports();
     let evidence = Evidence {
@@ -218,6 +218,7 @@ fn weigh(
     };
     let advice = case.sentences();
     let deficit = deficit(policy, &demand.signals, counts.capacity);
+    let zone_loss = zones::report(policy, &demand.signals, outcome.replicas);
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
@@ -226,6 +227,7 @@ fn weigh(
         footprint: Some(footprint),
         guards: guarded,
         schedules,
+        zone_loss,
         advice,
         deficit,
         scalability,
@@ -263,6 +265,7 @@ fn report(
         ceilings: limits.reports,
         guards: Vec::new(),
         schedules: Vec::new(),
+        zone_loss: None,
         advice: Vec::new(),
         deficit: None,
         counts: Some(counts),
@@ -293,6 +296,18 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
         None => workload.progress_deadline,
     };
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
+}
+
+/// What demand may not go below, besides `minReplicas`.
+fn floors(policy: &Policy, schedules: &[ScheduleReport]) -> Vec<Floor> {
+    schedules::floor(schedules).into_iter().chain(zones::floor(policy)).collect()
+}
+
+/// Takes note of a change that is about to be asked for.
+fn note_asked(memory: &mut Memory, asked: Asked) {
+    memory.asked = Some(asked);
+    memory.overwritten.ask(asked.at);
+    memory.note_step(asked.at);
 }
 
 /// The workload's pods, counted; HPA takes all that it asked for as serving.

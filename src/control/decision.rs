@@ -9,6 +9,7 @@ use super::guard::GuardReport;
 use super::observation::Workload;
 use super::reason::Reason;
 use super::schedules::ScheduleReport;
+use super::zones::ZoneLossReport;
 use crate::api::Enforcement;
 use crate::capacity::Counts;
 use crate::ceiling::connections::RolloutShape;
@@ -51,6 +52,9 @@ pub struct Decision {
     /// Each schedule, in the policy's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleReport>,
+    /// What is kept for the loss of zones; none where nothing is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_loss: Option<ZoneLossReport>,
     /// What would help, in plain sentences; only while something is unmet or the bottleneck lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<String>,

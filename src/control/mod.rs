@@ -25,6 +25,7 @@ mod schedules;
 mod settle;
 mod trail;
 mod window;
+mod zones;
 
 pub use decide::decide;
 pub use decision::{
@@ -49,6 +50,7 @@ pub use scalability::RecalledScalability;
 pub(crate) use scalability::significant;
 pub use schedules::ScheduleReport;
 pub use trail::spelled;
+pub use zones::ZoneLossReport;
 
 /// A moment as people and machines read it, RFC 3339 to the second.
 pub(crate) fn moment(time: crate::time::Time) -> String {

@@ -7,6 +7,7 @@ use crate::api::{
     PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
     Zero,
 };
+use crate::capacity::Zones;
 use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
 use crate::schedule::Schedule;
@@ -61,8 +62,12 @@ pub struct Policy {
     pub warm_up: WarmUp,
     /// Need is multiplied by this; 1 or more.
     pub headroom_factor: f64,
+    /// What of that factor is a declared percentage; 1 or more.
+    pub declared_headroom: f64,
     /// Replicas on top of what demand takes.
     pub headroom_replicas: u32,
+    /// The loss of zones that is provided for; part of `headroom_factor`.
+    pub zones: Option<Zones>,
     /// Connection ceilings.
     pub connections: Vec<Connections>,
     /// Scalability ceiling.

@@ -196,6 +196,8 @@ pub enum Reason {
     HeadroomReplicas,
     /// A schedule keeps the count.
     Schedule,
+    /// Replicas are kept for the loss of zones.
+    ZoneLoss,
     /// The fallback acts.
     Fallback,
     /// No room for more pods warming up at once.

@@ -123,6 +123,7 @@ pub(super) fn follow(
         ceilings: Vec::new(),
         guards: Vec::new(),
         schedules: Vec::new(),
+        zone_loss: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,
