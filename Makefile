@@ -7,6 +7,8 @@ SECONDS ?= 60
 SEEDS ?= 10000
 FIRST ?= 0
 RUNS ?= 5
+# A backtrace of the runtime's own frames pushes what failed out of sight.
+export RUST_BACKTRACE := 0
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .PHONY: help demo test check lint chart-lint crds bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup

@@ -63,6 +63,7 @@ struct World {
     samples: Vec<ScalabilitySample>,
     read: usize,
     fault: Option<String>,
+    complete: bool,
 }
 
 impl World {
@@ -79,6 +80,7 @@ impl World {
             samples: Vec::new(),
             read: 0,
             fault: None,
+            complete: true,
         }
     }
 
@@ -118,7 +120,7 @@ impl World {
             Some(fault) => ScalabilityView { fault: Some(fault.clone()), ..ScalabilityView::default() },
             None => ScalabilityView {
                 samples: self.samples[self.read.min(ready)..ready].to_vec(),
-                complete: true,
+                complete: self.complete,
                 fault: None,
             },
         };
@@ -373,4 +375,29 @@ fn a_ceiling_falls_at_once_and_rises_only_when_the_higher_one_lasts() {
     world.memory.recall_scalability(recalled(55));
     world.read = 0;
     assert!(ceiling(&world.tick()) <= Some(36));
+}
+
+#[test]
+fn half_of_the_past_moves_no_ceiling() {
+    let (mut world, last) = learnt("");
+    let known = last.scalability.unwrap();
+    world.memory = Memory::default();
+    let (revision, since) = (known.revision, known.since);
+    world.memory.recall_scalability(RecalledScalability { revision, since, ceiling: Some(44) });
+    world.read = 0;
+    world.complete = false;
+    assert_eq!(ceiling(&world.run(600)), Some(44));
+    world.complete = true;
+    assert!(ceiling(&world.run(600)) <= Some(36));
+}
+
+#[test]
+fn a_clock_that_was_ahead_keeps_no_window_from_counting() {
+    let (mut world, last) = learnt("");
+    let known = last.scalability.unwrap();
+    world.memory = Memory::default();
+    let tomorrow = Time::from_seconds(world.now + DAY);
+    let recalled = RecalledScalability { revision: known.revision, since: tomorrow, ceiling: None };
+    world.memory.recall_scalability(recalled);
+    assert!(world.run(DAY / 2).scalability.unwrap().windows > 30);
 }

@@ -6,6 +6,8 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::quantity::Quantity;
+
 /// Time-aware exponential smoothing, apart for each direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -141,6 +143,84 @@ pub struct Headroom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 16))]
     pub zones: Option<u32>,
+    /// Headroom learnt from the load itself; need is raised by this or by `percent`, whichever is more.
+    #[serde(default)]
+    pub calibrated: CalibratedHeadroom,
+    /// Need as it will be when pods asked for now serve, where load has risen steadily for minutes.
+    #[serde(default)]
+    pub lead_compensation: LeadCompensation,
+}
+
+/// Headroom learnt from how far load outran its own past while pods started. For metrics with an `AverageValue` target;
+/// it acts once four hours were seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CalibratedHeadroom {
+    /// `Enforce` (default): need is raised by what was learnt. `Observe`: it is only shown.
+    #[serde(default)]
+    pub enforcement: HeadroomEnforcement,
+    /// The percentage of the load that may go unserved while pods start, above 0 and at most 10. Default: 0.05.
+    #[serde(default = "default_unserved_percent")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('10'))").message(
+        "unservedPercent is a percentage of the load, above 0 and at most 10: write for example \"0.05\""
+    ))]
+    pub unserved_percent: Quantity,
+    /// The most that it adds, in percent of need plus one replica, 0 to 1000. Default: 200. Where even this would leave
+    /// too much unserved, load outruns pods whatever is spent, and no more than 50 is.
+    #[serde(default = "default_most_headroom_percent")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_percent: u32,
+}
+
+impl Default for CalibratedHeadroom {
+    fn default() -> Self {
+        Self {
+            enforcement: HeadroomEnforcement::default(),
+            unserved_percent: default_unserved_percent(),
+            max_percent: default_most_headroom_percent(),
+        }
+    }
+}
+
+/// What is done with headroom that was worked out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HeadroomEnforcement {
+    /// Need is raised by it.
+    #[default]
+    Enforce,
+    /// It is only shown.
+    Observe,
+}
+
+/// A steady rise of the last ten minutes, projected over the time until pods asked for now serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LeadCompensation {
+    /// `Enforce` (default): need is raised by the projected rise. `Observe`: it is only shown.
+    #[serde(default)]
+    pub enforcement: HeadroomEnforcement,
+    /// The most that it adds, in percent of need plus one replica, 0 to 1000. Default: 100.
+    #[serde(default = "default_most_rise_percent")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_percent: u32,
+}
+
+impl Default for LeadCompensation {
+    fn default() -> Self {
+        Self { enforcement: HeadroomEnforcement::default(), max_percent: default_most_rise_percent() }
+    }
+}
+
+fn default_unserved_percent() -> Quantity {
+    Quantity::of("0.05")
+}
+
+const fn default_most_headroom_percent() -> u32 {
+    200
+}
+
+const fn default_most_rise_percent() -> u32 {
+    100
 }
 
 /// What to run with when no leading signal has been fit to use for a while.

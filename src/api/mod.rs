@@ -19,8 +19,8 @@ pub use budget::{
     LendingRules, OtherClients,
 };
 pub use capacity::{
-    CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom, Ramp, Smoothing, WarmUp,
-    WarmUpSource,
+    CalibratedHeadroom, CountOrPercentText, EmergencyMax, Fallback, FallbackBehavior, Frozen, Headroom,
+    HeadroomEnforcement, LeadCompensation, Ramp, Smoothing, WarmUp, WarmUpSource,
 };
 pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
@@ -34,7 +34,7 @@ pub use quantity::{Quantity, QuantityError};
 pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use schedule::Schedule;
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
-    PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus, StepStatus,
-    ZoneLossStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, HeadroomStatus,
+    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus,
+    StepStatus, ZoneLossStatus,
 };

@@ -118,12 +118,32 @@ pub struct MetricStatus {
     /// Replicas that this signal alone asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub need: Option<u32>,
+    /// Replicas of it that a steady rise will take by the time that pods asked for now serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rise: Option<String>,
+    /// Headroom learnt of it; absent until enough was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<HeadroomStatus>,
     /// Age of the newest sample behind the query, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<u64>,
     /// Why the signal is not fit to use, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Headroom learnt of a metric.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeadroomStatus {
+    /// Replicas that it adds to the present need, or would where it is only observed.
+    pub replicas: String,
+    /// The same in percent of need.
+    pub percent: u32,
+    /// The percentage of the load that would have gone unserved with it.
+    pub unserved_percent: String,
+    /// Hours of the load that it was learnt from.
+    pub observed_hours: u64,
 }
 
 /// One ceiling as last computed.

@@ -7,13 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 use super::identity::{moment, timestamp};
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, MetricStatus,
-    PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus, StepStatus,
-    ZoneLossStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, HeadroomStatus,
+    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus,
+    StepStatus, ZoneLossStatus,
 };
 use crate::control::{
-    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, RecalledScalability,
-    ScalabilityReport, ScheduleReport, SignalReport, StartUp, Step, significant, spelled,
+    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, HeadroomReport,
+    RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport, StartUp, Step, significant,
+    spelled,
 };
 use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
@@ -178,8 +179,19 @@ fn metric(signal: &SignalReport) -> MetricStatus {
         value: signal.value.map(spelled),
         target: spelled(signal.target),
         need: signal.need,
+        rise: signal.rise.map(spelled),
+        headroom: signal.headroom.map(headroom),
         age_seconds: signal.age.map(Span::rounded_seconds),
         message: (!signal.message.is_empty()).then(|| bounded(&signal.message, 1024)),
+    }
+}
+
+fn headroom(learnt: HeadroomReport) -> HeadroomStatus {
+    HeadroomStatus {
+        replicas: spelled(learnt.replicas),
+        percent: ceil_count_forgiving(learnt.share * 100.0),
+        unserved_percent: significant(learnt.unserved * 100.0),
+        observed_hours: learnt.observed.rounded_seconds() / 3600,
     }
 }
 

@@ -356,6 +356,8 @@ mod tests {
             value: Some(value.to_owned()),
             target: target.to_owned(),
             need,
+            rise: None,
+            headroom: None,
             age_seconds: Some(3),
             message: None,
         };

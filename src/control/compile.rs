@@ -4,11 +4,14 @@ mod guards;
 mod schedules;
 mod zones;
 
+use super::headroom::CalibratedHeadroom;
 use super::policy::{
-    Compat, ConnectionSource, Connections, Fallback, FitRules, Held, MaxConcurrent, Policy, PolicyError,
-    Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, FitRules, Held, LeadCompensation, MaxConcurrent, Policy,
+    PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
-use crate::api::{self, Direction, Mode, PolicyKind, Quantity, Role, ScalingPolicySpec, TargetKind};
+use crate::api::{
+    self, Direction, HeadroomEnforcement, Mode, PolicyKind, Quantity, Role, ScalingPolicySpec, TargetKind,
+};
 use crate::ceiling::scalability::Coefficients;
 use crate::time::{Span, Time};
 
@@ -71,6 +74,11 @@ impl Policy {
             declared_headroom,
             headroom_replicas: spec.headroom.replicas,
             zones,
+            calibrated: faults.calibrated(&spec.headroom.calibrated),
+            lead_compensation: LeadCompensation {
+                enforced: spec.headroom.lead_compensation.enforcement == HeadroomEnforcement::Enforce,
+                most: f64::from(spec.headroom.lead_compensation.max_percent) / 100.0,
+            },
             connections: ceilings
                 .connections
                 .iter()
@@ -129,6 +137,20 @@ impl Faults {
                 self.0.push(format!("{field}: {error}"));
                 1.0
             }
+        }
+    }
+
+    fn calibrated(&mut self, calibrated: &api::CalibratedHeadroom) -> CalibratedHeadroom {
+        let unserved = self.quantity(
+            "headroom.calibrated.unservedPercent",
+            &calibrated.unserved_percent,
+            |percent| percent > 0.0 && percent <= 10.0,
+            "write a percentage of the load, above 0 and at most 10, for example \"0.05\"",
+        );
+        CalibratedHeadroom {
+            enforced: calibrated.enforcement == HeadroomEnforcement::Enforce,
+            unserved: unserved / 100.0,
+            most: f64::from(calibrated.max_percent) / 100.0,
         }
     }
 

@@ -1,13 +1,14 @@
 //! What status shows as conditions.
 
-use super::decision::{Condition, ConditionStatus, ConditionType};
-use super::demand::{Demand, Fitness};
+use super::decision::{Condition, ConditionStatus, ConditionType, SignalReport};
+use super::demand::{Demand, Fitness, percent};
 use super::guard::{GuardReport, GuardState};
 use super::limits::Limits;
 use super::observation::{TargetFault, TargetFaultKind};
 use super::overwritten::Contest;
 use super::policy::Policy;
 use super::reason::Reason;
+use super::scalability::significant;
 use super::settle::{Orders, Outcome};
 use crate::api::Role;
 use crate::capacity::Counts;
@@ -15,8 +16,8 @@ use crate::time::Span;
 
 use ConditionStatus::{False, True};
 use ConditionType::{
-    AbleToScale, BudgetInfeasible, Flapping, Guarded, PodsFailing, Ready, ReplicasOverwritten,
-    RolloutStalled, ScalingActive, ScalingLimited,
+    AbleToScale, BudgetInfeasible, Flapping, Guarded, HeadroomSufficient, PodsFailing, Ready,
+    ReplicasOverwritten, RolloutStalled, ScalingActive, ScalingLimited,
 };
 
 /// What the conditions are made of.
@@ -80,6 +81,7 @@ pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
         conditions.push(condition(Flapping, True, Reason::TooManyReversals, message));
     }
     conditions.extend(guarded);
+    conditions.extend(headroom_sufficient(seen));
     conditions.extend(pods_failing(seen));
     conditions.push(ready);
     conditions.extend(overwritten(seen));
@@ -111,6 +113,52 @@ fn guarded(guards: &[GuardReport]) -> Option<Condition> {
     }
     let message = sentences(&|_| true).unwrap_or_default();
     Some(condition(Guarded, False, Reason::NoGuardActive, message))
+}
+
+/// Losses scatter: so many times what is allowed is no scatter.
+const CLEARLY_TOO_MUCH: f64 = 2.0;
+
+/// Whether headroom carries what load does while pods start, by the signal that it carries worst; none before enough of any
+/// was seen.
+fn headroom_sufficient(seen: &Seen<'_>) -> Option<Condition> {
+    let learnt = |signal: &'_ SignalReport| Some((signal.name.clone(), signal.headroom?));
+    let worst = seen.demand.signals.iter().filter_map(learnt).max_by(|(_, one), (_, other)| {
+        (one.unserved / one.allowed).total_cmp(&(other.unserved / other.allowed))
+    });
+    let (name, headroom) = worst?;
+    let hours = headroom.observed.rounded_seconds() / 3600;
+    let (unserved, allowed) = (small_percent(headroom.unserved), small_percent(headroom.allowed));
+    let extra = percent((headroom.share * 100.0).round() / 100.0);
+    let declared = seen.policy.headroom_factor - 1.0;
+    let (status, reason, message) = if headroom.out_of_reach
+        || headroom.unserved > CLEARLY_TOO_MUCH * headroom.allowed
+    {
+        let message = format!(
+            "{name} rises faster than pods start: with {extra} headroom {unserved} of the load would have gone unserved, \
+             {allowed} may (seen for {hours} h); shorten the start-up time, raise minReplicas before known peaks, or shed load"
+        );
+        (False, Reason::LoadOutrunsPods, message)
+    } else if !headroom.added && declared < headroom.share {
+        let message = format!(
+            "{name} takes {extra} headroom for what it does while pods start, and {} is declared (seen for {hours} h): write \
+             headroom.calibrated.enforcement: Enforce, or lower the target by {}",
+            percent(declared),
+            percent(((headroom.share - declared) / (1.0 + headroom.share) * 100.0).ceil() / 100.0)
+        );
+        (False, Reason::HeadroomTooSmall, message)
+    } else {
+        let message = format!(
+            "with {extra} headroom, learnt over {hours} h of {name}, {unserved} of the load goes unserved while pods start; \
+             {allowed} may"
+        );
+        (True, Reason::HeadroomCovers, message)
+    };
+    Some(condition(HeadroomSufficient, status, reason, message))
+}
+
+/// A share as a percentage with three significant digits.
+fn small_percent(share: f64) -> String {
+    format!("{} %", significant(share * 100.0))
 }
 
 fn pods_failing(seen: &Seen<'_>) -> Option<Condition> {

@@ -8,6 +8,7 @@ use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
 use super::floor::{self, Floor};
 use super::guard::{self, Guards, StepDown};
+use super::headroom::LeadTime;
 use super::limits::{Limits, limits, rollout_shape};
 use super::memory::{Asked, Memory, Past};
 use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
@@ -127,6 +128,8 @@ fn weigh(
         scale_down_window,
         keep: kept(policy),
         lead_time: lead_time(policy, memory, yardstick),
+        ahead: ahead(policy, memory),
+        teaches: rollout == Rollout::Settled && guards.first().is_none() && spec < limits.soft.replicas,
         guarded_by: guards.first(),
         now,
     };
@@ -347,6 +350,16 @@ fn wanted(
 fn lead_time(policy: &Policy, memory: &Memory, yardstick: Yardstick) -> Span {
     let measured = memory.known_start_up().and_then(|known| known.quantile(90));
     measured.unwrap_or(policy.warm_up.declared) + yardstick.warm_up
+}
+
+/// The times by which need is looked at ahead.
+fn ahead(policy: &Policy, memory: &Memory) -> LeadTime {
+    let start_up = memory.known_start_up().and_then(|known| known.quantile(90));
+    LeadTime {
+        start_up: start_up.unwrap_or(policy.warm_up.declared).min(LONGEST_WARM_UP),
+        polling_interval: policy.polling_interval,
+        scale_down_window: policy.scale_down.window,
+    }
 }
 
 /// Pods that were asked for and never appear (a quota, a webhook) stop counting as ordered when a pod would be given up:

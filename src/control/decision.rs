@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deficit::Deficit;
 use super::guard::GuardReport;
+use super::headroom::HeadroomReport;
 use super::observation::Workload;
 use super::reason::Reason;
 use super::schedules::ScheduleReport;
@@ -171,6 +172,10 @@ pub struct SignalReport {
     pub target: f64,
     /// Replicas that this signal alone asks for, with headroom; none for safety nets and unfit signals.
     pub need: Option<u32>,
+    /// Replicas that a steady rise will ask for beyond that value, by the time that pods asked for now serve.
+    pub rise: Option<f64>,
+    /// Headroom learnt of it; none before enough was seen.
+    pub headroom: Option<HeadroomReport>,
     /// Age of the newest sample behind the query.
     pub age: Option<Span>,
     /// What is wrong and what to do; empty if nothing is.
@@ -265,6 +270,8 @@ pub enum ConditionType {
     Flapping,
     /// A guard holds the count.
     Guarded,
+    /// Whether headroom is enough for what load does while pods start.
+    HeadroomSufficient,
     /// Pods do not become Ready in time, or do not appear; they are not waited for.
     PodsFailing,
     /// Everything is in order: readable, measured and free to act.

@@ -1,6 +1,7 @@
 //! What the signals ask for: judging, need, dead band, safety nets and look-ahead.
 
 use super::decision::{SignalReport, StepName};
+use super::headroom::{HeadroomReport, LeadTime};
 use super::memory::{Memory, SignalMemory};
 use super::net::{self, NetSituation};
 use super::policy::{Compat, Policy, Signal};
@@ -54,6 +55,10 @@ pub(super) struct Ground<'a> {
     pub(super) keep: Span,
     /// How long it takes until an added pod shows in a signal.
     pub(super) lead_time: Span,
+    /// How far ahead a count has to be right.
+    pub(super) ahead: LeadTime,
+    /// What load does now tells how it goes with this workload: nothing holds the count, and no rollout is under way.
+    pub(super) teaches: bool,
     /// The guard under which safety nets are silent, if there is one.
     pub(super) guarded_by: Option<&'a str>,
     pub(super) now: Time,
@@ -114,6 +119,10 @@ struct Seen<'a> {
 struct Need {
     /// Without headroom.
     bare: f64,
+    /// What a steady rise adds until pods asked for now serve.
+    rise: f64,
+    /// Headroom that was learnt.
+    headroom: Option<HeadroomReport>,
     /// As growth sees it.
     grow: f64,
     /// As shrinking sees it: never less than the raw value asks for.
@@ -151,6 +160,8 @@ impl Seen<'_> {
             value: judged.value,
             target: signal.target,
             need: self.need.map(|need| ceil_count_forgiving(need.grow)),
+            rise: self.need.map(|need| need.rise).filter(|rise| *rise > 0.0),
+            headroom: self.need.and_then(|need| need.headroom),
             age: judged.age,
             message: judged.message,
         }
@@ -183,18 +194,49 @@ fn see<'a>(
     };
     // A level per pod says nothing where no pod serves.
     let speaks = judged.is_fresh() && signal.role == Role::Leading && pods > 0.0;
+    if !speaks {
+        memory.calibration.interrupt();
+        memory.trend.interrupt();
+    }
     let need = judged.value.filter(|_| speaks).map(|value| {
         let policy = ground.policy;
         let bare = (pods * value / signal.target).max(0.0);
-        let headed = bare * policy.headroom_factor;
+        let (rise, headroom) = look_forward(ground, signal, memory, bare);
+        let added = if policy.lead_compensation.enforced { rise } else { 0.0 };
+        let learnt = headroom.filter(|headroom| headroom.added).map_or(0.0, |headroom| headroom.replicas);
+        let headed = bare + added + (bare * (policy.headroom_factor - 1.0)).max(learnt);
         let grow = memory.fast.update(headed, ground.now, policy.scale_up_half_life);
         let slow = memory.slow.update(headed, ground.now, policy.scale_down_half_life);
         let lags = policy.compat == Compat::None && slow > headed * (1.0 + SMOOTHING_TAIL);
         let shrink = if lags { slow } else { headed };
         memory.need.push(headed, ground.now, ground.keep);
-        Need { bare, grow, shrink }
+        Need { bare, rise, headroom, grow, shrink }
     });
     Seen { signal, judged, need }
+}
+
+/// What a steady rise adds to a need, and the headroom learnt of it. Only what comes from outside tells of load: levels per
+/// pod follow the count.
+fn look_forward(
+    ground: &Ground<'_>,
+    signal: &Signal,
+    memory: &mut SignalMemory,
+    bare: f64,
+) -> (f64, Option<HeadroomReport>) {
+    let policy = ground.policy;
+    if signal.kind != TargetKind::AverageValue || policy.compat == Compat::Hpa {
+        return (0.0, None);
+    }
+    let lead_compensation = policy.lead_compensation;
+    memory.trend.observe(bare, ground.now);
+    let rise = memory.trend.rise(ground.ahead.horizon()).min(lead_compensation.most * (bare + 1.0));
+    let expected = if lead_compensation.enforced { bare + rise } else { bare };
+    if ground.teaches {
+        memory.calibration.observe(bare, expected, &ground.ahead, ground.now);
+    } else {
+        memory.calibration.interrupt();
+    }
+    (rise, memory.calibration.headroom(bare, &policy.calibrated))
 }
 
 fn fitness(seen: &[Seen<'_>]) -> Fitness {
@@ -279,10 +321,12 @@ fn lead(ground: &Ground<'_>, leading: Fitness, seen: &[Seen<'_>], trail: &mut Tr
     proposal
 }
 
-/// The dead band: inside it the recommendation is the present count.
+/// The dead band: inside it the recommendation is the present count. Where headroom was learnt to be just enough, the band
+/// is cut out of the headroom, not out of what the load takes.
 fn band(base: u32, signal: &Signal, need: Need) -> u32 {
     let count = from_count(base);
-    if need.grow / count > 1.0 + signal.scale_up_tolerance {
+    let uncovered = need.headroom.is_some_and(|headroom| headroom.added) && need.bare > count;
+    if uncovered || need.grow / count > 1.0 + signal.scale_up_tolerance {
         ceil_count_forgiving(need.grow)
     } else if need.shrink / count < 1.0 - signal.scale_down_tolerance {
         ceil_count_forgiving(need.shrink)
@@ -295,12 +339,24 @@ fn need_sentence(ground: &Ground<'_>, seen: &Seen<'_>, need: Need) -> String {
     let signal = seen.signal;
     let value = seen.judged.value.map(spelled).unwrap_or_default();
     let target = spelled(signal.target);
-    let head = if ground.policy.headroom_factor > 1.0 {
-        format!(" × {} headroom", spelled(ground.policy.headroom_factor))
-    } else {
-        String::new()
-    };
-    let needs = spelled(need.bare * ground.policy.headroom_factor);
+    let policy = ground.policy;
+    let mut needs = need.bare;
+    let mut head = String::new();
+    let learnt = need.headroom.filter(|headroom| headroom.added).map_or(0.0, |headroom| headroom.replicas);
+    let declared = need.bare * (policy.headroom_factor - 1.0);
+    if policy.headroom_factor > 1.0 && declared >= learnt {
+        needs += declared;
+        head = format!(" × {} headroom", spelled(policy.headroom_factor));
+    } else if learnt > 0.0 {
+        needs += learnt;
+        head = format!(" + {} learnt headroom", spelled(learnt));
+    }
+    if need.rise > 0.0 && policy.lead_compensation.enforced {
+        needs += need.rise;
+        let ahead = ground.ahead.horizon();
+        head = format!("{head} + {} that its rise will take in {ahead}", spelled(need.rise));
+    }
+    let needs = spelled(needs);
     match signal.kind {
         TargetKind::AverageValue => {
             format!("{}: {value} ÷ {target} per replica{head} = {needs}", signal.name)

@@ -4,12 +4,14 @@ use super::decide::MISSED_EVALUATIONS;
 use super::decision::Drain;
 use super::diagnosis::Bottleneck;
 use super::guard::GuardMemory;
+use super::headroom::Calibration;
 use super::moment;
 use super::observation::Workload;
 use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
 use super::scalability::{RecalledScalability, ScalabilityMemory};
+use super::trend::Trend;
 use super::window::{Extreme, Window};
 use crate::api::Role;
 use crate::capacity::Durations;
@@ -104,6 +106,10 @@ pub(super) struct SignalMemory {
     pub(super) net_step: Option<NetStep>,
     /// That step did not help.
     pub(super) net_ineffective: bool,
+    /// Headroom, as far as it was learnt.
+    pub(super) calibration: Calibration,
+    /// Where the need is going.
+    pub(super) trend: Trend,
 }
 
 /// A step that a safety net asked for.
@@ -159,6 +165,8 @@ impl Default for SignalMemory {
             need: Window::new(Extreme::Largest),
             net_step: None,
             net_ineffective: false,
+            calibration: Calibration::default(),
+            trend: Trend::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod demand;
 mod diagnosis;
 mod floor;
 mod guard;
+mod headroom;
 mod history;
 mod limits;
 mod memory;
@@ -24,6 +25,7 @@ mod scale_in;
 mod schedules;
 mod settle;
 mod trail;
+mod trend;
 mod window;
 mod zones;
 
@@ -34,6 +36,7 @@ pub use decision::{
 };
 pub use deficit::Deficit;
 pub use guard::{Activation, GuardReport, GuardState};
+pub use headroom::{CalibratedHeadroom, HeadroomReport};
 pub use history::{Change, History, PastCounts, Recollection};
 pub use memory::Memory;
 pub use observation::{
@@ -42,8 +45,8 @@ pub use observation::{
     Workload,
 };
 pub use policy::{
-    Compat, ConnectionSource, Connections, Fallback, FitRules, Guard, Held, MaxConcurrent, Policy,
-    PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
+    Compat, ConnectionSource, Connections, Fallback, FitRules, Guard, Held, LeadCompensation, MaxConcurrent,
+    Policy, PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
 pub use reason::Reason;
 pub use scalability::RecalledScalability;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::headroom::CalibratedHeadroom;
 use crate::api::{
     Absent, AveragedOver, Comparison, Coverage, Enforcement, FallbackBehavior, GuardAction, Mode, OnMissing,
     PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
@@ -68,6 +69,10 @@ pub struct Policy {
     pub headroom_replicas: u32,
     /// The loss of zones that is provided for; part of `headroom_factor`.
     pub zones: Option<Zones>,
+    /// Headroom learnt from the load.
+    pub calibrated: CalibratedHeadroom,
+    /// What a trend may add.
+    pub lead_compensation: LeadCompensation,
     /// Connection ceilings.
     pub connections: Vec<Connections>,
     /// Scalability ceiling.
@@ -207,6 +212,15 @@ pub struct WarmUp {
     pub max_concurrent: Option<MaxConcurrent>,
 }
 
+/// What a trend may add to need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LeadCompensation {
+    /// Whether it is added; if not it is only shown.
+    pub enforced: bool,
+    /// The most that it adds, as a share of need plus one replica.
+    pub most: f64,
+}
+
 /// The most pods that may be warming up at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxConcurrent {
@@ -299,7 +313,7 @@ pub struct FitRules {
 
 impl FitRules {
     /// Samples of one window.
-    pub(super) const SAMPLES: u32 = 8;
+    pub const SAMPLES: u32 = 8;
 
     /// Length of a window.
     pub fn window(&self) -> Span {

@@ -198,6 +198,12 @@ pub enum Reason {
     Schedule,
     /// Replicas are kept for the loss of zones.
     ZoneLoss,
+    /// The headroom in force carries what load does while pods start.
+    HeadroomCovers,
+    /// The headroom declared is less than what load does while pods start.
+    HeadroomTooSmall,
+    /// Load rises faster than pods start, whatever headroom there is.
+    LoadOutrunsPods,
     /// The fallback acts.
     Fallback,
     /// No room for more pods warming up at once.

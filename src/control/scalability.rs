@@ -46,6 +46,8 @@ pub(super) struct ScalabilityMemory {
     /// Why nothing can be read.
     fault: Option<String>,
     assessed: Option<(Time, Assessment)>,
+    /// What was assessed last is not held, since more of the past was still to be read.
+    withheld: bool,
     held: Option<HeldCeiling>,
     /// A higher ceiling than the one in force, since when it has been shown, and the lowest of those shown since.
     rising: Option<(Time, u32)>,
@@ -150,9 +152,13 @@ impl ScalabilityMemory {
         self.fault.clone_from(&view.fault);
         let windows = view.samples.iter().filter(|sample| self.take(rules, sample)).count();
         let due = self.assessed.as_ref().is_none_or(|(at, _)| now.since(*at) >= LOOKED_AT_AGAIN || *at > now);
-        if windows > 0 || due {
+        if windows > 0 || due || view.complete && self.withheld {
             let assessment = self.estimator.assess(now, &settings(policy, rules));
-            self.hold(policy, &assessment, now);
+            // Half of the past shows another ceiling than all of it.
+            if view.complete {
+                self.hold(policy, &assessment, now);
+            }
+            self.withheld = !view.complete;
             self.assessed = Some((now, assessment));
         }
         self.give_up(rules, now);
@@ -164,9 +170,8 @@ impl ScalabilityMemory {
         self.estimator.follow(&spelled(workload.revision));
         match &mut self.steady {
             Some(steady) if steady.revision == workload.revision => {
-                if mixed {
-                    steady.since = now;
-                }
+                // A clock that was ahead must not keep windows from counting until its time has come.
+                steady.since = if mixed { now } else { steady.since.min(now) };
             }
             Some(_) => {
                 self.steady = Some(Steady { revision: workload.revision, since: now });

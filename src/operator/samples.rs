@@ -9,6 +9,7 @@ use super::task::PolicyTask;
 use crate::api::ScalabilityFit;
 use crate::cluster::PolicyRecord;
 use crate::control::{FitRules, Policy, ScalabilityLaw, ScalabilitySample, ScalabilityView};
+use crate::number::count_of;
 use crate::prometheus::Evaluation;
 use crate::signal::{Answer, Moments, Reading};
 use crate::time::{Span, Time};
@@ -17,6 +18,9 @@ use crate::time::{Span, Time};
 const SETTLED: Span = Span::from_seconds(30);
 /// The most samples read at once; more follow with the next evaluations.
 const MOST_SAMPLES: u32 = 4_000;
+
+/// With so few windows still to read, all is known that matters: the next ones are always just due.
+const CAUGHT_UP: u32 = 10;
 
 /// What has been read, and what is under way.
 #[derive(Default)]
@@ -99,7 +103,11 @@ impl Samples {
     /// The next moments to read; none while there is nothing new. Whole windows are read, and the one before the first.
     fn wanted(&mut self, rules: &FitRules, since: Time, now: Time) -> Option<Moments> {
         let (window, step) = (rules.window(), rules.step());
-        if self.under_way.is_some() || self.not_before.is_some_and(|then| now < then && now + window >= then)
+        // What nobody takes, because the workload cannot be seen, does not pile up.
+        let full = count_of(self.view.samples.len()) >= MOST_SAMPLES;
+        if full
+            || self.under_way.is_some()
+            || self.not_before.is_some_and(|then| now < then && now + window >= then)
         {
             return None;
         }
@@ -111,7 +119,7 @@ impl Samples {
         let last = Moments::within(from, settled, window);
         let end = last.at(last.count.checked_sub(1)?);
         let moments = Moments::within(from + Span::from_millis(1), end, step);
-        self.view.complete = moments.count == 0;
+        self.view.complete = read_to.is_some() && moments.count <= CAUGHT_UP * FitRules::SAMPLES;
         let moments = Moments { count: moments.count.min(MOST_SAMPLES), ..moments };
         (moments.count > 0).then_some(moments)
     }
@@ -209,8 +217,21 @@ mod tests {
         samples.read_to = Some(at(1_200_120));
         assert_eq!(samples.wanted(&rules(), at(1_200_000), at(1_200_200)), None);
         assert!(samples.view.complete);
+        assert!(samples.wanted(&rules(), at(1_200_000), at(1_200_120 + 120 * 11 + 30)).is_some());
+        assert!(!samples.view.complete, "what was missed meanwhile is still to be read");
         let next = samples.wanted(&rules(), at(1_200_000), at(1_200_270)).unwrap();
         assert_eq!((next.first, next.count), (at(1_200_135), 8));
+        assert!(samples.view.complete, "a window that has just ended is no gap");
+        let sample = |number| ScalabilitySample {
+            at: at(number),
+            throughput: None,
+            ready_replicas: None,
+            utilization: None,
+            saturation: None,
+            objective: None,
+        };
+        samples.view.samples = (0..i64::from(MOST_SAMPLES)).map(sample).collect();
+        assert_eq!(samples.wanted(&rules(), at(1_200_000), at(1_200_270)), None, "nobody takes them");
     }
 
     #[test]
