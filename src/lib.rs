@@ -17,6 +17,7 @@ pub mod operator;
 pub mod planning;
 pub mod prometheus;
 pub mod report;
+pub mod schedule;
 pub mod signal;
 pub mod simulate;
 pub mod telemetry;

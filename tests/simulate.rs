@@ -82,6 +82,27 @@ fn the_oracle_serves_everything_and_nobody_who_does_is_cheaper() {
 }
 
 #[test]
+fn a_peak_that_a_schedule_knows_is_served_from_its_first_second() {
+    // A simulation begins at a midnight in UTC, which is one o'clock in Berlin.
+    let load = generate("spike:base=300,peak=1500,at=2h,for=1h,length=4h,noise=0%", 1).unwrap();
+    let known = "schedules: [{name: peak, start: 58 2 * * *, end: 0 4 * * *, timeZone: Europe/Berlin, minReplicas: 19}]\n";
+    let without = run(&settings(), &load, EIGHTY);
+    let with = run(&settings(), &load, &format!("{EIGHTY}{known}"));
+    assert!(without.figures.unserved_percent > 0.05, "{:?}", without.figures);
+    assert!(with.figures.unserved_percent < 1e-9, "{:?}", with.figures);
+    let raised = with.events.iter().find(|event| event.to >= 19).unwrap();
+    assert!((raised.seconds - 7080.0).abs() < 15.5, "{raised:?}");
+    assert!(
+        raised.message.contains("schedule peak keeps at least 19, until 2026-01-01T03:00:00Z"),
+        "{raised:?}"
+    );
+    // An HPA beside it has no schedules.
+    let hpa = PolicyScaler::hpa(&simulable(&format!("{EIGHTY}{known}")));
+    let hpa = simulate("HPA", &settings(), &load, &Scaler::Policy(Box::new(hpa)));
+    assert!(hpa.figures.unserved_percent > 0.05, "{:?}", hpa.figures);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_course_and_another_one_another() {
     let load = generate("spike:base=300,peak=1500,at=10m,for=20m,length=1h,noise=10%", 4).unwrap();
     let plant = |seed| PlantSettings { start_up_spread: 0.5, seed, ..settings().plant };

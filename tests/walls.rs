@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that think. `number` and `time` are their tools.
-const THINKING: [&str; 12] = [
+const THINKING: [&str; 13] = [
     "src/api",
     "src/signal",
     "src/capacity",
@@ -25,6 +25,7 @@ const THINKING: [&str; 12] = [
     "src/simulate",
     "src/report",
     "src/planning",
+    "src/schedule",
     "src/number.rs",
     "src/time.rs",
 ];

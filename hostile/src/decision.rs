@@ -71,6 +71,19 @@ fn spec(source: &mut Unstructured) -> Result<Value> {
     }
     spec["ceilings"] = ceilings;
     if source.ratio(1, 3)? {
+        let least = spec["minReplicas"].as_u64().unwrap_or(1);
+        let most = spec["maxReplicas"].as_u64().unwrap_or(least);
+        let hour = source.int_in_range(0..=23)?;
+        spec["schedules"] = json!([{
+            "name": "peak",
+            "start": format!("{} {hour} * * *", source.int_in_range(0..=59)?),
+            "durationSeconds": source.int_in_range(60..=200_000)?,
+            "timeZone": source.choose(&["UTC", "Europe/Berlin", "Australia/Lord_Howe"])?,
+            "minReplicas": source.int_in_range(least.min(most)..=most)?,
+            "rampSeconds": source.int_in_range(0..=86_400)?,
+        }]);
+    }
+    if source.ratio(1, 3)? {
         spec["guards"] =
             (0..source.int_in_range(1..=2)?).map(|at| guard(source, at)).collect::<Result<_>>()?;
     }

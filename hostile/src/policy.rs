@@ -25,6 +25,10 @@ pub(crate) const WORDS: &[&str] = &[
     "fallback: {afterSeconds: 300, replicas: 12, behavior: EvenIfLower}\n",
     "guards: [{name: cpu, prometheus: {query: up}, threshold: 0.85, releaseThreshold: 0.7, action: StepDown}]\n",
     "guards: [{name: hits, prometheus: {query: up}, comparison: LessThan, threshold: 1, action: Freeze, holdSeconds: 0}]\n",
+    "schedules: [{name: lunch, start: 30 2 * * 1-5, end: '*/7 2,3 29 FEB ?', timeZone: Europe/Berlin, minReplicas: 20, rampSeconds: 86400}]\n",
+    "schedules: [{name: sale, startTime: '2026-11-27T08:00:00+01:00', durationSeconds: 2678400, minReplicas: 1, rampOutSeconds: 60}]\n",
+    "schedules: [{name: s, start: 0 0 31 4 *, durationSeconds: 4294967295, timeZone: Pacific/Apia, minReplicas: 3}]\n",
+    "headroom: {surviveZones: 2, zones: 3}\n",
     "mode: DryRun\n",
     "mode: Frozen\nfrozen: {replicas: 3, until: '2026-12-01T06:00:00Z'}\n",
     "paused: [ScaleDown]\n",
@@ -57,7 +61,10 @@ pub(crate) fn check(bytes: &[u8]) {
     let names = policy.signals.iter().map(|signal| &signal.name);
     let mut names = names.chain(policy.connections.iter().map(|connections| &connections.name));
     let guarded = policy.guards.iter().any(|guard| guard.signal.name.len() > LONGEST_NAME);
+    let scheduled = policy.schedules.iter().any(|schedule| schedule.name.len() > LONGEST_NAME);
     if policy.guards.len() > 8
+        || policy.schedules.len() > 16
+        || scheduled
         || guarded
         || policy.signals.len() > 8
         || policy.connections.len() > 8
@@ -83,6 +90,9 @@ pub(crate) fn is_sound(policy: &Policy) {
         assert!(signal.target > 0.0 && signal.target.is_finite(), "{signal:?}");
         assert!(signal.max_rise > 1.0 && signal.max_drop > 0.0 && signal.max_drop <= 1.0, "{signal:?}");
         assert!(signal.scale_up_tolerance >= 0.0 && (0.0..1.0).contains(&signal.scale_down_tolerance));
+    }
+    for schedule in &policy.schedules {
+        assert!((policy.min..=policy.max).contains(&schedule.replicas), "{schedule:?}");
     }
     for guard in &policy.guards {
         assert!(guard.signal.target.is_finite() && guard.release.is_finite() && guard.longest > guard.hold);

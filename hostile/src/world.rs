@@ -278,6 +278,11 @@ fn keeps_its_promises(policy: &Policy, observation: &Observation, decision: &Dec
             let free =
                 |guard: &GuardReport| matches!(guard.state, GuardState::Inactive | GuardState::Expired);
             assert!(decision.guards.iter().all(free), "demand removes pods under a guard: {decision:#?}");
+            let floor = decision.schedules.iter().filter_map(|schedule| schedule.floor).max();
+            assert!(
+                floor.is_none_or(|floor| write >= floor),
+                "demand passes a schedule's floor: {decision:#?}"
+            );
             let fit = decision.signals.iter().all(|signal| signal.state == SignalState::Fresh);
             assert!(fit, "demand removes pods on signals that are not fit: {decision:#?}");
             assert!(

@@ -115,10 +115,18 @@ pub enum Ramp {
 }
 
 /// Spare capacity.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self.surviveZones == 0 || has(self.zones)").message(
+        "surviveZones needs to know how many zones the pods are spread over: add zones, for example 3"
+    ),
+    validation = Rule::new("!has(self.zones) || self.surviveZones < self.zones").message(
+        "surviveZones must be less than zones: of the zones at least one must remain"
+    )
+)]
 pub struct Headroom {
-    /// Extra capacity in percent of need, 0 to 1000. Default: 0.
+    /// Extra capacity in percent of need, 0 to 1000; where `surviveZones` asks for more, that counts. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub percent: u32,
@@ -126,6 +134,15 @@ pub struct Headroom {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: u32,
+    /// How many zones may be lost while the others carry the load, and `minReplicas` are left, 0 to 15. The pods must be
+    /// spread evenly, by a topologySpreadConstraint of the workload with maxSkew 1. Default: 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 15))]
+    pub survive_zones: u32,
+    /// How many zones the pods are spread over, 2 to 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 16))]
+    pub zones: Option<u32>,
     /// Headroom learnt from the load itself; need is raised by this or by `percent`, whichever is more.
     #[serde(default)]
     pub calibrated: CalibratedHeadroom,

@@ -10,6 +10,7 @@ mod metric;
 mod policy;
 mod quantity;
 mod scalability;
+mod schedule;
 mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
@@ -31,7 +32,9 @@ pub use metric::{
 pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySpec};
 pub use quantity::{Quantity, QuantityError};
 pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
+pub use schedule::Schedule;
 pub use status::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, HeadroomStatus,
-    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
+    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus,
+    StepStatus, ZoneLossStatus,
 };

@@ -9,6 +9,7 @@ use super::capacity::{EmergencyMax, Fallback, Frozen, Headroom, Smoothing, WarmU
 use super::ceilings::Ceilings;
 use super::guard::Guard;
 use super::metric::Metric;
+use super::schedule::Schedule;
 use super::status::ScalingPolicyStatus;
 
 /// Scales a workload with its load and never past what stands behind it can carry.
@@ -94,6 +95,9 @@ use super::status::ScalingPolicyStatus;
     ),
     validation = Rule::new("!has(self.fallback) || (self.fallback.replicas >= self.minReplicas && self.fallback.replicas <= self.maxReplicas)").message(
         "fallback.replicas must lie between minReplicas and maxReplicas"
+    ),
+    validation = Rule::new("!has(self.schedules) || self.schedules.all(schedule, schedule.minReplicas >= self.minReplicas && schedule.minReplicas <= self.maxReplicas)").message(
+        "minReplicas of a schedule must lie between minReplicas and maxReplicas of the policy"
     )
 )]
 pub struct ScalingPolicySpec {
@@ -147,6 +151,11 @@ pub struct ScalingPolicySpec {
     /// Spare capacity.
     #[serde(default)]
     pub headroom: Headroom,
+    /// Times at which more replicas are kept, at most 16, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub schedules: Vec<Schedule>,
     /// What must not be passed besides maxReplicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceilings: Option<Ceilings>,

@@ -53,6 +53,12 @@ pub struct ScalingPolicyStatus {
     /// Each guard as last judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<GuardStatus>,
+    /// Each schedule: the floor that it sets, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleStatus>,
+    /// What is kept for the loss of zones; absent where nothing is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_loss: Option<ZoneLossStatus>,
     /// What would help, in plain sentences; only while something is needed that the limits do not allow, or the bottleneck
     /// lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -221,6 +227,46 @@ pub struct GuardStatus {
     /// Why the value is not fit to use, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What is kept for the loss of zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneLossStatus {
+    /// Zones that the pods are spread over, as declared.
+    pub zones: u32,
+    /// How many of them may be lost.
+    pub survives: u32,
+    /// Of what demand asks for, the replicas that are there for the loss alone.
+    pub extra_replicas: u32,
+    /// Replicas of the wanted count that are left after the loss, when they are spread evenly.
+    pub replicas_left: u32,
+}
+
+/// One schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleStatus {
+    /// Name of the schedule.
+    pub name: String,
+    /// `Waiting`, when a window is to come; `RampingUp`; `Active`, while a window is open; `RampingDown`; `Over`, when none
+    /// will come any more.
+    pub state: String,
+    /// The floor that it sets now; absent while it sets none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// When the window begins, or began, that sets the floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Time>,
+    /// When that window ends, or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Time>,
+    /// When the next window begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start: Option<Time>,
+    /// When the next window ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_end: Option<Time>,
 }
 
 /// Load beyond what the present pods can carry, by the leading signal that is furthest above its target.

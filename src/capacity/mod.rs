@@ -2,6 +2,8 @@
 
 mod durations;
 mod pods;
+mod zones;
 
 pub use durations::Durations;
 pub use pods::{Counts, Yardstick, count};
+pub use zones::Zones;

@@ -8,11 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use super::identity::{moment, timestamp};
 use crate::api::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, HeadroomStatus,
-    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, StartUpStatus, StepStatus,
+    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus,
+    StepStatus, ZoneLossStatus,
 };
 use crate::control::{
     Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, HeadroomReport,
-    RecalledScalability, ScalabilityReport, SignalReport, StartUp, Step, significant, spelled,
+    RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport, StartUp, Step, significant,
+    spelled,
 };
 use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
@@ -70,6 +72,13 @@ impl Report<'_> {
             ceilings: decision.ceilings.iter().map(ceiling).collect(),
             scalability: decision.scalability.map(scalability),
             guards: decision.guards.iter().map(guard).collect(),
+            schedules: decision.schedules.iter().map(schedule).collect(),
+            zone_loss: decision.zone_loss.map(|kept| ZoneLossStatus {
+                zones: kept.zones.all,
+                survives: kept.zones.lost,
+                extra_replicas: kept.extra,
+                replicas_left: kept.left,
+            }),
             advice: decision.advice.iter().map(|sentence| bounded(sentence, 1024)).collect(),
             deficit: decision.deficit.as_ref().filter(|deficit| deficit.excess > 0.0).map(deficit_status),
             decision: decision.from.map(|from| DecisionStatus {
@@ -226,6 +235,19 @@ fn guard(guard: &GuardReport) -> GuardStatus {
         replicas: activation.map(|held| held.replicas),
         last_step: activation.and_then(|held| held.last_step).map(time),
         message: (!guard.fault.is_empty()).then(|| bounded(&guard.fault, 1024)),
+    }
+}
+
+fn schedule(schedule: &ScheduleReport) -> ScheduleStatus {
+    let time = |at: Time| meta::Time(timestamp(at));
+    ScheduleStatus {
+        name: schedule.name.clone(),
+        state: format!("{:?}", schedule.phase),
+        replicas: schedule.floor,
+        start: schedule.window.map(|window| time(window.start)),
+        end: schedule.window.map(|window| time(window.end)),
+        next_start: schedule.next.map(|window| time(window.start)),
+        next_end: schedule.next.map(|window| time(window.end)),
     }
 }
 

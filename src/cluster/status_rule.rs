@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::identity::moment;
-use crate::api::{CeilingStatus, GuardStatus, Quantity, ScalingPolicyStatus};
+use crate::api::{CeilingStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus};
 use crate::number::from_count;
 use crate::time::{Span, Time};
 
@@ -242,7 +242,17 @@ fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
         || metrics_left(last, next)
         || ceilings_left(&last.ceilings, &next.ceilings)
         || guards_left(&last.guards, &next.guards)
+        || schedules_left(&last.schedules, &next.schedules)
         || last.advice.len() != next.advice.len()
+}
+
+fn schedules_left(last: &[ScheduleStatus], next: &[ScheduleStatus]) -> bool {
+    last.len() != next.len()
+        || last.iter().zip(next).any(|(last, next)| {
+            (&last.name, &last.state, &last.end, &last.next_start)
+                != (&next.name, &next.state, &next.end, &next.next_start)
+                || count_left(last.replicas, next.replicas)
+        })
 }
 
 fn guards_left(last: &[GuardStatus], next: &[GuardStatus]) -> bool {

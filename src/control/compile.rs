@@ -1,6 +1,8 @@
 //! From the spec that a user wrote to the policy that `decide` reads.
 
 mod guards;
+mod schedules;
+mod zones;
 
 use super::headroom::CalibratedHeadroom;
 use super::policy::{
@@ -37,6 +39,8 @@ impl Policy {
         faults.check_bounds(spec);
         faults.check_names(spec);
         let ceilings = spec.ceilings.clone().unwrap_or_default();
+        let zones = faults.zones(&spec.headroom);
+        let declared_headroom = 1.0 + f64::from(spec.headroom.percent) / 100.0;
         let policy = Self {
             compat: Compat::None,
             min: spec.min_replicas,
@@ -66,8 +70,10 @@ impl Policy {
                 ramp: spec.warm_up.ramp,
                 max_concurrent: faults.max_concurrent(spec.warm_up.max_concurrent.as_ref()),
             },
-            headroom_factor: 1.0 + f64::from(spec.headroom.percent) / 100.0,
+            headroom_factor: zones.map_or(declared_headroom, |zones| zones.factor().max(declared_headroom)),
+            declared_headroom,
             headroom_replicas: spec.headroom.replicas,
+            zones,
             calibrated: faults.calibrated(&spec.headroom.calibrated),
             lead_compensation: LeadCompensation {
                 enforced: spec.headroom.lead_compensation.enforcement == HeadroomEnforcement::Enforce,
@@ -80,6 +86,7 @@ impl Policy {
                 .collect(),
             scalability: ceilings.scalability.as_ref().map(|ceiling| faults.scalability(ceiling)),
             guards: faults.guards(spec),
+            schedules: faults.schedules(spec),
             fallback: spec.fallback.as_ref().map(|fallback| Fallback {
                 after: Span::from_seconds(fallback.after_seconds.into()),
                 behavior: fallback.behavior,
@@ -360,7 +367,8 @@ impl Faults {
         }
         let guards = spec.guards.iter().map(|guard| ("guard", guard.name.as_str()));
         let mut seen = std::collections::BTreeSet::new();
-        for (kind, name) in metrics.chain(connections).chain(guards) {
+        let schedules = spec.schedules.iter().map(|schedule| ("schedule", schedule.name.as_str()));
+        for (kind, name) in metrics.chain(connections).chain(guards).chain(schedules) {
             self.require(seen.insert((kind, name)), || {
                 format!("two {kind}s are called {name}: give each its own name")
             });

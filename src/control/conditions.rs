@@ -343,6 +343,8 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
         (None, Reason::TooFewReplicas) => {
             format!("demand asks for less than minReplicas {}", seen.policy.min)
         }
+        (None, Reason::ZoneLoss) => "demand asks for less than is kept for the loss of zones".to_owned(),
+        (None, Reason::Schedule) => "demand asks for less than a schedule keeps".to_owned(),
         (None, _) => "no limit holds the count".to_owned(),
     };
     condition(ScalingLimited, status, outcome.limited, message)

@@ -6,6 +6,7 @@ use super::decision::{Decision, Drain, Footprint, StartUp, StepName};
 use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
+use super::floor::{self, Floor};
 use super::guard::{self, Guards, StepDown};
 use super::headroom::LeadTime;
 use super::limits::{Limits, limits, rollout_shape};
@@ -14,8 +15,10 @@ use super::observation::{Observation, Rollout, Target, TargetFault, Workload};
 use super::policy::{Compat, Policy};
 use super::reason::Reason;
 use super::scale_in::{Scene, hold_scale_in};
+use super::schedules::{self, ScheduleReport};
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
 use super::trail::Trail;
+use super::zones;
 use crate::api::{FallbackBehavior, Mode, WarmUpSource};
 use crate::capacity::{Counts, Yardstick, count};
 use crate::ceiling::connections::{Assume, pods_beside};
@@ -54,7 +57,8 @@ pub fn decide(
             memory.note_sound(policy, &observation.readings, now);
             let guards =
                 guard::watch(policy, &observation.guards, &mut memory, &Counts::default(), None, now);
-            Decision { guards: guards.reports(), ..unseen(policy, fault, now) }
+            let schedules = schedules::reports(policy, now);
+            Decision { guards: guards.reports(), schedules, ..unseen(policy, fault, now) }
         }
     };
     (decision, memory)
@@ -76,6 +80,8 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         signals: Vec::new(),
         ceilings: Vec::new(),
         guards: Vec::new(),
+        schedules: Vec::new(),
+        zone_loss: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,
@@ -103,10 +109,7 @@ fn weigh(
     memory.learn_headroom(policy, &observation.lessons, &ahead(policy, memory));
     memory.learn_scalability(policy, &observation.scalability, workload, now);
     let yardstick = yardstick(policy, workload, memory);
-    let mut counts = match policy.compat {
-        Compat::None => count(&workload.pods, spec, yardstick, now),
-        Compat::Hpa => Counts { serving: spec, warm: spec, ..Counts::default() },
-    };
+    let mut counts = counts(policy, workload, yardstick, now);
     let missing = expire_missing(&mut counts, yardstick, memory, now);
     let rollout = rollout(workload, memory, now);
     let mut limits = limits(policy, workload, &observation.shares, memory);
@@ -144,8 +147,11 @@ fn weigh(
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
+    let schedules = schedules::reports(policy, now);
+    let floors = floors(policy, &schedules);
     let scene = Scene {
         spec_replicas: spec,
+        floor: floor::largest(&floors).map_or(policy.min, |floor| floor.replicas.max(policy.min)),
         rollout,
         contest,
         history_awaited: memory.past == Past::Awaited,
@@ -154,7 +160,8 @@ fn weigh(
     };
     let (steady, wants_age) = hold_scale_in(&ground, &demand, &scene, safe, &mut trail);
     let may_step_down = !policy.scale_down_paused && contest.is_none() && counts.serving > 0;
-    let wish = Wish { rollout, may_step_down, ..wish(policy, spec, base, steady, &demand, memory, now) };
+    let wish =
+        Wish { floors, rollout, may_step_down, ..wish(policy, spec, base, steady, &demand, memory, now) };
     if let Some(cap) = &orders.emergency_max {
         limits.cap(cap.replicas);
     }
@@ -166,9 +173,7 @@ fn weigh(
     };
     let writes = orders.may_write() && outcome.replicas != spec;
     if writes {
-        memory.asked = Some(Asked { at: now, from: spec, to: outcome.replicas });
-        memory.overwritten.ask(now);
-        memory.note_step(now);
+        note_asked(memory, Asked { at: now, from: spec, to: outcome.replicas });
     }
     let guarded = guards.reports();
     let evidence = Evidence {
@@ -203,13 +208,9 @@ fn weigh(
         unreadable: observation.overrides.unreadable.as_deref(),
     });
     let lasting = (start_up(memory), drain(memory), turns);
-    let shape = rollout_shape(workload, memory);
-    let footprint = Footprint {
-        shape,
-        beside: pods_beside(&workload.pods, spec, &shape),
-        wanted: wanted(policy, &orders, &outcome, &guards, &limits, spec),
-        movable: orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0,
-    };
+    let movable = orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0;
+    let wanted = wanted(policy, &orders, &outcome, &guards, &limits, spec);
+    let footprint = footprint(workload, memory, wanted, movable);
     let case = advice::Case {
         policy,
         outcome: &outcome,
@@ -221,11 +222,21 @@ fn weigh(
     };
     let advice = case.sentences();
     let deficit = deficit(policy, &demand.signals, counts.capacity);
+    let zone_loss = zones::report(policy, &demand.signals, outcome.replicas);
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
     let scalability = memory.scalability_report(policy);
-    Decision { footprint: Some(footprint), guards: guarded, advice, deficit, scalability, ..decision }
+    Decision {
+        footprint: Some(footprint),
+        guards: guarded,
+        schedules,
+        zone_loss,
+        advice,
+        deficit,
+        scalability,
+        ..decision
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is moved into one field of the decision")]
@@ -257,6 +268,8 @@ fn report(
         signals: demand.signals,
         ceilings: limits.reports,
         guards: Vec::new(),
+        schedules: Vec::new(),
+        zone_loss: None,
         advice: Vec::new(),
         deficit: None,
         counts: Some(counts),
@@ -287,6 +300,32 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
         None => workload.progress_deadline,
     };
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
+}
+
+/// What demand may not go below, besides `minReplicas`.
+fn floors(policy: &Policy, schedules: &[ScheduleReport]) -> Vec<Floor> {
+    schedules::floor(schedules).into_iter().chain(zones::floor(policy)).collect()
+}
+
+/// Takes note of a change that is about to be asked for.
+fn note_asked(memory: &mut Memory, asked: Asked) {
+    memory.asked = Some(asked);
+    memory.overwritten.ask(asked.at);
+    memory.note_step(asked.at);
+}
+
+/// The workload's pods, counted; HPA takes all that it asked for as serving.
+fn counts(policy: &Policy, workload: &Workload, yardstick: Yardstick, now: Time) -> Counts {
+    let spec = workload.spec_replicas;
+    match policy.compat {
+        Compat::None => count(&workload.pods, spec, yardstick, now),
+        Compat::Hpa => Counts { serving: spec, warm: spec, ..Counts::default() },
+    }
+}
+
+fn footprint(workload: &Workload, memory: &Memory, wanted: u32, movable: bool) -> Footprint {
+    let shape = rollout_shape(workload, memory);
+    Footprint { shape, beside: pods_beside(&workload.pods, workload.spec_replicas, &shape), wanted, movable }
 }
 
 /// Replicas for which connections are asked, if budgets were all that limits them.
@@ -468,6 +507,7 @@ fn wish(
         fallback_count: fallback
             .filter(|fallback| fallback.behavior == FallbackBehavior::EvenIfLower)
             .map(|fallback| fallback.replicas),
+        floors: Vec::new(),
         without_signal: without,
         scale_up_paused: policy.scale_up_paused && policy.mode != Mode::Frozen,
         rollout: Rollout::Settled,

@@ -9,6 +9,8 @@ use super::guard::GuardReport;
 use super::headroom::HeadroomReport;
 use super::observation::Workload;
 use super::reason::Reason;
+use super::schedules::ScheduleReport;
+use super::zones::ZoneLossReport;
 use crate::api::Enforcement;
 use crate::capacity::Counts;
 use crate::ceiling::connections::RolloutShape;
@@ -48,6 +50,12 @@ pub struct Decision {
     /// Each guard, in the policy's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<GuardReport>,
+    /// Each schedule, in the policy's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleReport>,
+    /// What is kept for the loss of zones; none where nothing is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_loss: Option<ZoneLossReport>,
     /// What would help, in plain sentences; only while something is unmet or the bottleneck lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<String>,

@@ -8,6 +8,7 @@ mod decision;
 mod deficit;
 mod demand;
 mod diagnosis;
+mod floor;
 mod guard;
 mod headroom;
 mod history;
@@ -21,10 +22,12 @@ mod rate;
 mod reason;
 mod scalability;
 mod scale_in;
+mod schedules;
 mod settle;
 mod trail;
 mod trend;
 mod window;
+mod zones;
 
 pub use decide::decide;
 pub use decision::{
@@ -48,7 +51,9 @@ pub use policy::{
 pub use reason::Reason;
 pub use scalability::RecalledScalability;
 pub(crate) use scalability::significant;
+pub use schedules::ScheduleReport;
 pub use trail::spelled;
+pub use zones::ZoneLossReport;
 
 /// A moment as people and machines read it, RFC 3339 to the second.
 pub(crate) fn moment(time: crate::time::Time) -> String {

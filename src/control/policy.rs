@@ -8,8 +8,10 @@ use crate::api::{
     PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
     Zero,
 };
+use crate::capacity::Zones;
 use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
+use crate::schedule::Schedule;
 use crate::time::{Span, Time};
 
 /// Whose habits `decide` follows.
@@ -61,8 +63,12 @@ pub struct Policy {
     pub warm_up: WarmUp,
     /// Need is multiplied by this; 1 or more.
     pub headroom_factor: f64,
+    /// What of that factor is a declared percentage; 1 or more.
+    pub declared_headroom: f64,
     /// Replicas on top of what demand takes.
     pub headroom_replicas: u32,
+    /// The loss of zones that is provided for; part of `headroom_factor`.
+    pub zones: Option<Zones>,
     /// Headroom learnt from the load.
     pub calibrated: CalibratedHeadroom,
     /// What a trend may add.
@@ -75,6 +81,8 @@ pub struct Policy {
     pub guards: Vec<Guard>,
     /// Fallback.
     pub fallback: Option<Fallback>,
+    /// Schedules.
+    pub schedules: Vec<Schedule>,
 }
 
 /// A gradual scale-in removes at most the larger of these in their period.

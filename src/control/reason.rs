@@ -194,6 +194,10 @@ pub enum Reason {
     PolicyDisabled,
     /// Extra replicas of the headroom.
     HeadroomReplicas,
+    /// A schedule keeps the count.
+    Schedule,
+    /// Replicas are kept for the loss of zones.
+    ZoneLoss,
     /// The headroom in force carries what load does while pods start.
     HeadroomCovers,
     /// The headroom declared is less than what load does while pods start.

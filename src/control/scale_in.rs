@@ -15,6 +15,8 @@ use crate::api::SelectPolicy;
 pub(super) struct Scene<'a> {
     pub(super) guards: &'a Guards<'a>,
     pub(super) spec_replicas: u32,
+    /// The count stays at or above this anyway.
+    pub(super) floor: u32,
     pub(super) rollout: Rollout,
     pub(super) contest: Option<Contest>,
     pub(super) history_awaited: bool,
@@ -82,7 +84,7 @@ pub(super) fn hold_scale_in(
         .or_else(|| {
             // Where nothing is written, or a floor or a rate keeps the count anyway, no age is waited for, or what status
             // says would change each time that it is asked.
-            let floored = stabilized.saturating_add(policy.headroom_replicas).max(policy.min);
+            let floored = stabilized.saturating_add(policy.headroom_replicas).max(scene.floor);
             let falls = scene.may_write
                 && floored < scene.spec_replicas
                 && policy.scale_down.select != SelectPolicy::Disabled;

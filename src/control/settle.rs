@@ -1,8 +1,10 @@
 //! Who wins: people, ceilings, floors and demand, in this order, and how fast the count may move.
 
+mod floors;
 mod guards;
 
 use super::decision::{Limit, StepName};
+use super::floor::Floor;
 use super::guard::Guards;
 use super::limits::{Bound, Limits};
 use super::memory::Memory;
@@ -25,6 +27,8 @@ pub(super) struct Wish {
     pub(super) fallback_floor: Option<u32>,
     /// The fallback goes to exactly this.
     pub(super) fallback_count: Option<u32>,
+    /// What demand may not go below, besides `minReplicas`.
+    pub(super) floors: Vec<Floor>,
     /// How long no leading signal has been fit to use.
     pub(super) without_signal: Span,
     /// Demand may not add pods.
@@ -275,8 +279,13 @@ impl Case<'_> {
             }
             _ => wish.demanded,
         };
+        let floor = self.floor();
         let floors = [
             (wish.fallback_floor.filter(|_| !wish.scale_up_paused), Reason::Fallback),
+            (
+                floor.as_ref().map(|floor| floor.replicas),
+                floor.as_ref().map_or(Reason::Unchanged, |floor| floor.reason),
+            ),
             (Some(self.policy.min), Reason::TooFewReplicas),
         ];
         let (mut wanted, mut reason) = (demanded, Reason::Unchanged);
@@ -289,6 +298,9 @@ impl Case<'_> {
             reason = Reason::Fallback;
         }
         let message = match reason {
+            found if floor.as_ref().is_some_and(|floor| floor.reason == found) => {
+                floor.map(|floor| floor.message).unwrap_or_default()
+            }
             Reason::Fallback => format!(
                 "no leading signal has been fit to use for {}: the fallback of {wanted} acts",
                 wish.without_signal
@@ -308,7 +320,8 @@ impl Case<'_> {
     fn rated(&self, wanted: u32, trail: &mut Trail) -> u32 {
         let (spec, policy) = (self.spec(), self.policy);
         if wanted > spec {
-            let limit = self.memory.changes.scale_up_limit(&policy.scale_up, spec, self.now).max(policy.min);
+            let limit =
+                self.memory.changes.scale_up_limit(&policy.scale_up, spec, self.now).max(self.at_once());
             let rated = wanted.min(limit);
             let reason = if rated < wanted { Reason::ScaleUpLimit } else { Reason::Unchanged };
             trail.note(
@@ -340,7 +353,7 @@ impl Case<'_> {
         let spec = self.spec();
         let Some(most) = self.policy.warm_up.max_concurrent.map(|most| most.at(spec)) else { return rated };
         let warming = self.counts.ordered;
-        let floor = self.policy.min.max(self.wish.fallback_floor.unwrap_or(0));
+        let floor = self.at_once().max(self.wish.fallback_floor.unwrap_or(0));
         let room = spec.saturating_add(most.saturating_sub(warming)).max(floor.min(rated));
         if room >= rated {
             return rated;
@@ -399,21 +412,19 @@ impl Case<'_> {
 
     fn outcome(&self, ruling: Ruling, trail: &Trail) -> Outcome {
         let wish = self.wish;
-        let floor = self.policy.min.max(wish.fallback_floor.unwrap_or(0));
+        let kept = self.at_once();
+        let floor = kept.max(wish.fallback_floor.unwrap_or(0));
         let wanted = wish.fallback_count.unwrap_or(wish.demanded).max(floor);
         let growth = &self.growth;
-        let known = !wish.blind && self.spec() > 0;
+        // A floor beyond minReplicas is needed also while nothing is known of demand.
+        let known = self.spec() > 0 && (!wish.blind || kept > wish.demanded.max(self.policy.min));
         // Growth may end below a count that is kept: in a rollout draining pods take room.
         let reach = growth.replicas.max(self.spec().min(self.limits.soft.replicas));
         let limited_by = (known && wanted > reach).then(|| growth.limit.clone());
         let unmet = if known { wanted.saturating_sub(reach) } else { 0 };
         let limited = match &limited_by {
             Some(limit) => limit_reason(limit),
-            None => trail.rate_limit().unwrap_or(if known && wish.demanded < self.policy.min {
-                Reason::TooFewReplicas
-            } else {
-                Reason::DesiredWithinRange
-            }),
+            None => trail.rate_limit().unwrap_or_else(|| self.limited_by_floor(known)),
         };
         let message = match &limited_by {
             // Something else, such as a rate, ends the growth before the limit does.

@@ -122,6 +122,8 @@ pub(super) fn follow(
         signals: Vec::new(),
         ceilings: Vec::new(),
         guards: Vec::new(),
+        schedules: Vec::new(),
+        zone_loss: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::api::RolloutOverlap;
+use crate::capacity::Zones;
 use crate::ceiling::connections::{Assume, RolloutShape, carried_pods, fitting_pool, largest_count};
 use crate::control::{CountOrPercent, UpdateStrategy};
 use crate::number::{ceil_count_forgiving, from_count};
@@ -112,10 +113,11 @@ pub fn plan(question: &Question) -> Result<Plan, String> {
         working.push(format!("{} may fail at once: + {} → {replicas}", question.failures, question.failures));
     }
     if let Some((zones, lost)) = question.zones {
-        let spread = surviving(replicas, carrying, zones, lost);
+        let zones_lost = Zones { all: zones, lost };
+        let spread = replicas.max(zones_lost.fewest(carrying));
         working.push(format!(
             "{lost} of {zones} zones may be lost: {spread} spread evenly leave {} of the {carrying} that carry the load{}",
-            left(spread, zones, lost),
+            zones_lost.left(spread),
             if spread > replicas { format!(" → {spread}") } else { ", enough as it is".to_owned() }
         ));
         replicas = spread;
@@ -159,17 +161,6 @@ fn check(question: &Question) -> Result<(), String> {
         ),
     ];
     faults.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, fault)| Err(fault.to_owned()))
-}
-
-/// Replicas left when zones are lost that held the most.
-fn left(replicas: u32, zones: u32, lost: u32) -> u32 {
-    replicas.saturating_sub(replicas.div_ceil(zones.max(1)).saturating_mul(lost))
-}
-
-/// The fewest replicas from `least` on of which enough are left.
-fn surviving(least: u32, enough: u32, zones: u32, lost: u32) -> u32 {
-    let most = least.max(enough).saturating_mul(zones).saturating_add(zones);
-    (least..=most).find(|replicas| left(*replicas, zones, lost) >= enough).unwrap_or(most)
 }
 
 fn budget(database: DatabaseQuestion, replicas: u32, working: &mut Vec<String>) -> u32 {

@@ -75,11 +75,14 @@ impl PolicyScaler {
             compat: Compat::Hpa,
             mode: crate::api::Mode::Active,
             headroom_factor: 1.0,
+            declared_headroom: 1.0,
             headroom_replicas: 0,
+            zones: None,
             connections: Vec::new(),
             scalability: None,
             guards: Vec::new(),
             fallback: None,
+            schedules: Vec::new(),
             ..simulable.policy.clone()
         };
         let leading =

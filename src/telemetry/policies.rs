@@ -71,8 +71,9 @@ const SCALABILITY_ALPHA: usize = 26;
 const SCALABILITY_BETA: usize = 27;
 const SCALABILITY_PEAK: usize = 28;
 const CONDITION: usize = 29;
+const SCHEDULE: usize = 30;
 
-const DESCRIPTIONS: [Description; 30] = [
+const DESCRIPTIONS: [Description; 31] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -140,6 +141,11 @@ const DESCRIPTIONS: [Description; 30] = [
         Some("type"),
         "A condition of the policy's status by its type and reason: 1 if True, 0 if False, -1 if Unknown",
     ),
+    describe(
+        "schedule_replicas",
+        Some("schedule"),
+        "The floor that a schedule sets now; 0 while it sets none",
+    ),
 ];
 
 impl PolicyFigures {
@@ -188,6 +194,9 @@ impl PolicyFigures {
             figures.count(GUARD_ACTIVE, label(), Some(u32::from(acts)));
             figures.count(GUARD_EXPIRED, label(), Some(u32::from(guard.state == GuardState::Expired)));
             figures.count(GUARD_FIT, label(), Some(u32::from(guard.signal == SignalState::Fresh)));
+        }
+        for schedule in &decision.schedules {
+            figures.count(SCHEDULE, Some(schedule.name.clone()), Some(schedule.floor.unwrap_or(0)));
         }
         let moved =
             decision.conditions.iter().find(|condition| condition.kind == ConditionType::BottleneckMoved);

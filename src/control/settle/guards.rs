@@ -26,7 +26,7 @@ impl Case<'_> {
             return None;
         }
         let spec = self.spec();
-        let floor = self.least().max(self.wish.fallback_floor.unwrap_or(0));
+        let floor = self.least().max(self.at_once()).max(self.wish.fallback_floor.unwrap_or(0));
         let rate = self.memory.changes.scale_down_limit(&self.policy.removal(), spec, self.now);
         let replicas = target.max(floor).max(rate);
         if replicas >= spec {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::schedule::DraftSchedule;
 use super::{Draft, DraftTarget, pods_of, resource_query};
 
 /// KEDA's own default.
@@ -72,7 +73,7 @@ fn take(draft: &mut Draft, trigger: &Value) {
     match kind {
         "prometheus" => prometheus(draft, trigger, &name),
         "cpu" | "memory" => resource(draft, trigger, kind),
-        "cron" => cron(draft, trigger),
+        "cron" => cron(draft, trigger, &name),
         _ => draft.remark(format!(
             "the trigger {kind} has no equal and is left out: where an exporter brings its number into Prometheus, write a metric with that query"
         )),
@@ -138,13 +139,18 @@ fn resource(draft: &mut Draft, trigger: &Value, kind: &str) {
     }
 }
 
-fn cron(draft: &mut Draft, trigger: &Value) {
-    let part = |field: &str| given(trigger, field).unwrap_or_else(|| "?".to_owned());
-    draft.remark(format!(
-        "cron ({} to {}, {}: {} replicas) has no equal yet: schedules do not exist here; until then raise minReplicas for those hours by other means",
-        part("start"),
-        part("end"),
-        part("timezone"),
-        part("desiredReplicas")
-    ));
+fn cron(draft: &mut Draft, trigger: &Value, name: &str) {
+    let part = |field: &str| given(trigger, field).unwrap_or_default();
+    let Ok(replicas) = part("desiredReplicas").trim().parse() else {
+        draft.remark(format!("{name} is left out: its desiredReplicas is no number"));
+        return;
+    };
+    let schedule = DraftSchedule {
+        name: name.to_owned(),
+        start: part("start").trim().to_owned(),
+        end: part("end").trim().to_owned(),
+        zone: part("timezone").trim().to_owned(),
+        replicas,
+    };
+    draft.schedule(schedule);
 }

@@ -2,6 +2,7 @@
 
 mod hpa;
 mod keda;
+mod schedule;
 
 use std::fmt::Write as _;
 
@@ -65,6 +66,7 @@ struct Draft {
     metrics: Vec<DraftMetric>,
     behavior: Option<HorizontalPodAutoscalerBehavior>,
     fallback: Option<(i64, i64)>,
+    schedules: Vec<schedule::DraftSchedule>,
     remarks: Vec<String>,
 }
 
@@ -183,6 +185,7 @@ impl Draft {
                 yaml.push_str(&written.concat());
             }
         }
+        yaml.push_str(&schedule::yaml(&self.schedules));
         if let Some((after, replicas)) = self.fallback {
             let _ = writeln!(
                 yaml,

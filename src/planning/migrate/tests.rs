@@ -72,6 +72,9 @@ spec:
   - {type: prometheus, name: "Rate of: orders", metadata: {serverAddress: "http://prom:9090", query: 'sum(rate(o{a="b"}[2m]))', threshold: "90.5", activationThreshold: "5"}}
   - {type: cpu, metricType: Utilization, metadata: {value: "60"}}
   - {type: cron, metadata: {timezone: Europe/Berlin, start: 0 8 * * *, end: 0 18 * * *, desiredReplicas: "10"}}
+  - {type: cron, metadata: {timezone: America/New_York, start: 0 8 * * 1-5, end: 0 18 * * 1-5, desiredReplicas: 90}}
+  - {type: cron, name: bad, metadata: {timezone: Mars/Olympus, start: 0 8 * * *, end: 0 18 * * *, desiredReplicas: "10"}}
+  - {type: cron, name: worse, metadata: {timezone: UTC, start: 0 8 * * *, end: 0 18 * *, desiredReplicas: "10"}}
   - {type: kafka, metadata: {lagThreshold: "50"}}
 "#;
 
@@ -89,10 +92,20 @@ fn a_scaled_object_becomes_a_policy_and_what_has_no_equal_is_listed() {
         spec.behavior.as_ref().unwrap().scale_up.as_ref().unwrap().stabilization_window_seconds,
         Some(30)
     );
+    let schedules: Vec<_> = spec
+        .schedules
+        .iter()
+        .map(|schedule| (schedule.name.as_str(), schedule.start.as_deref().unwrap(), schedule.min_replicas))
+        .collect();
+    assert_eq!(schedules, [("cron", "0 8 * * *", 10), ("cron-2", "0 8 * * 1-5", 20)]);
+    assert_eq!(spec.schedules[0].time_zone.as_deref(), Some("Europe/Berlin"));
     let remarks = migrated.remarks.join("\n");
     for words in [
         "scale to zero does not exist",
-        "cron (0 8 * * * to 0 18 * * *, Europe/Berlin: 10 replicas) has no equal yet",
+        "cron (0 8 * * * to 0 18 * * *, Mars/Olympus: 10 replicas) is left out: there is no time zone Mars/Olympus",
+        "Olympus: 10 replicas) is left out",
+        "is left out: a cron expression has five fields",
+        "cron (0 8 * * 1-5 to 0 18 * * 1-5): 90 replicas lie outside of minReplicas and maxReplicas: 20 are written",
         "the trigger kafka has no equal",
         "asks http://prom:9090",
         "cooldownPeriod is about scaling to zero",
