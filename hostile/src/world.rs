@@ -4,11 +4,11 @@ use arbitrary::{Result, Unstructured};
 use plimsoll::api::{Enforcement, Mode};
 use plimsoll::control::{
     BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, GuardReport, GuardState,
-    Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout,
+    Lesson, Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout,
     ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
     decide,
 };
-use plimsoll::signal::{Age, Answer, Reading, SignalState};
+use plimsoll::signal::{Age, Answer, Moments, Reading, SignalState};
 use plimsoll::time::{Span, Time};
 
 /// When each history begins.
@@ -76,7 +76,9 @@ impl World {
         let shares = if source.ratio(1, 4)? { vec![share] } else { Vec::new() };
         let scalability = scalability(source, now)?;
         let guards = (0..guards).map(|_| reading(source, now)).collect::<Result<_>>()?;
-        let observation = Observation { readings, guards, target, overrides, shares, scalability, rivals };
+        let lessons = if source.ratio(1, 16)? { vec![lesson(source, now)?] } else { Vec::new() };
+        let observation =
+            Observation { readings, guards, target, overrides, shares, scalability, lessons, rivals };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
 }
@@ -106,6 +108,18 @@ fn scalability(source: &mut Unstructured, now: Time) -> Result<ScalabilityView> 
         });
     }
     Ok(view)
+}
+
+/// Hours of a pattern that comes back.
+fn lesson(source: &mut Unstructured, now: Time) -> Result<Lesson> {
+    let odd = source.ratio(1, 8)?;
+    let pattern = (0..8).map(|_| measured(source, odd)).collect::<Result<Vec<_>>>()?;
+    let step = if odd { Span::from_millis(source.arbitrary()?) } else { Span::from_seconds(60) };
+    let count = source.int_in_range(0..=400_u32)?;
+    let first = if odd { moment(source, now)? } else { now - step.times(count.into()) };
+    let moments = Moments { first, step, count };
+    let values = pattern.into_iter().cycle().take(400).collect();
+    Ok(Lesson { metric: "rps".to_owned(), moments, values })
 }
 
 fn measured(source: &mut Unstructured, odd: bool) -> Result<Option<f64>> {

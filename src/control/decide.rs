@@ -105,9 +105,7 @@ fn weigh(
     let mut trail = Trail::new();
     let spec = workload.spec_replicas;
     memory.begin(policy, spec, now);
-    memory.learn(workload, now);
-    memory.learn_headroom(policy, &observation.lessons, &ahead(policy, memory));
-    memory.learn_scalability(policy, &observation.scalability, workload, now);
+    learn(policy, observation, workload, memory, now);
     let yardstick = yardstick(policy, workload, memory);
     let mut counts = counts(policy, workload, yardstick, now);
     let missing = expire_missing(&mut counts, yardstick, memory, now);
@@ -351,6 +349,13 @@ fn wanted(
 fn lead_time(policy: &Policy, memory: &Memory, yardstick: Yardstick) -> Span {
     let measured = memory.known_start_up().and_then(|known| known.quantile(90));
     measured.unwrap_or(policy.warm_up.declared) + yardstick.warm_up
+}
+
+/// Learns what the evaluation tells of the workload.
+fn learn(policy: &Policy, observation: &Observation, workload: &Workload, memory: &mut Memory, now: Time) {
+    memory.learn(workload, now);
+    memory.learn_headroom(policy, &observation.lessons, &ahead(policy, memory));
+    memory.learn_scalability(policy, &observation.scalability, workload, now);
 }
 
 /// The times by which need is looked at ahead.

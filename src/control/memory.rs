@@ -335,11 +335,11 @@ impl Memory {
             let mut calibration = Calibration::default();
             for (at, value) in lesson.moments.iter().zip(&lesson.values) {
                 match value {
-                    Some(value) => {
+                    Some(value) if value.is_finite() && *value >= 0.0 => {
                         let need = value / signal.target;
                         calibration.observe(need, need, policy.calibrated.most, ahead, at);
                     }
-                    None => calibration.interrupt(),
+                    _ => calibration.interrupt(),
                 }
             }
             calibration.interrupt();

@@ -44,7 +44,7 @@ impl PolicyTask {
             lessons.under_way = None;
             lessons.read = read;
         }
-        let due = *lessons.not_before.get_or_insert(now + policy.spread_over(SPREAD));
+        let due = *lessons.not_before.get_or_insert_with(|| now + policy.spread_over(SPREAD));
         // Another query has another past.
         if lessons.generation != Some(record.generation) && now >= due {
             lessons.generation = Some(record.generation);
