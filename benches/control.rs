@@ -73,6 +73,8 @@ struct Score {
     cost: f64,
     missed: f64,
     actions: f64,
+    replica_hours: f64,
+    requests: f64,
 }
 
 impl Score {
@@ -82,6 +84,8 @@ impl Score {
             cost: figures.replica_hours / oracle.figures.replica_hours,
             missed: figures.unserved_percent + figures.late_percent,
             actions: f64::from(figures.scale_actions) / figures.days,
+            replica_hours: figures.replica_hours,
+            requests: figures.requests,
         }
     }
 
@@ -105,9 +109,20 @@ struct Row {
     tuned: Option<(String, Score)>,
     fixed: Score,
     oracle_over_demand: f64,
+    /// It lasts for days, every other of which taught and does not count.
+    long: bool,
 }
 
-fn row(trace: Trace, load: &Load, start_up: u64, overload: Overload, days: Days, targets: &[u32]) -> Row {
+fn row(
+    trace: Trace,
+    load: &Load,
+    start_up: u64,
+    overload: Overload,
+    days: Option<Days>,
+    targets: &[u32],
+) -> Row {
+    let long = load.span() >= Span::from_seconds(2 * 86_400);
+    let days = days.unwrap_or(if long { Days::Odd } else { Days::All });
     let settings = settings(start_up, overload, days);
     let simulable =
         |target| map(&policy(target), &[], &settings.sensor).expect("the policy can be simulated");
@@ -115,6 +130,8 @@ fn row(trace: Trace, load: &Load, start_up: u64, overload: Overload, days: Days,
     let play = |scaler: Scaler| simulate("", &settings, load, &scaler);
     let by = |scaler: PolicyScaler| play(Scaler::Policy(Box::new(scaler)));
     let oracle = play(Scaler::Oracle { min: 1, max: 200 });
+    let whole = Settings { days: Days::All, ..settings.clone() };
+    let whole = simulate("", &whole, load, &Scaler::Oracle { min: 1, max: 200 });
     let score = |run: &Run| Score::of(run, &oracle);
     // From the leanest target on, the first that keeps the budget is the cheapest that does.
     let tuned = targets
@@ -138,7 +155,8 @@ fn row(trace: Trace, load: &Load, start_up: u64, overload: Overload, days: Days,
         hpa_rate: score(&by(PolicyScaler::hpa(&at_80))),
         tuned,
         fixed: score(&play(Scaler::Static(PEAK))),
-        oracle_over_demand: if days == Days::All { oracle.figures.replica_hours / needed } else { f64::NAN },
+        oracle_over_demand: whole.figures.replica_hours / needed,
+        long,
     }
 }
 
@@ -177,6 +195,17 @@ fn duels(rows: &[Row], other: impl Fn(&Row) -> Score) -> (usize, usize, usize) {
     (won, lost, rows.len() - won - lost)
 }
 
+/// All of several rows together: replica-hours, and the share of their requests that was missed, in percent.
+fn together(rows: &[&Row], score: impl Fn(&Row) -> Score) -> String {
+    let (mut hours, mut missed, mut requests) = (0.0, 0.0, 0.0);
+    for score in rows.iter().map(|row| score(row)) {
+        hours += score.replica_hours;
+        missed += score.missed * score.requests;
+        requests += score.requests;
+    }
+    format!("{hours:.0} replica-hours · {:.3} %", missed / requests)
+}
+
 type Named = (&'static str, fn(&Row) -> Score);
 
 fn summary(rows: &[Row]) -> String {
@@ -197,6 +226,24 @@ fn summary(rows: &[Row]) -> String {
             text,
             "Against {name}: better in one figure and not worse in the other in {won} rows, the reverse in {lost}, one figure each way or equal in {open}."
         );
+    }
+    for (what, of) in [
+        (
+            "Loads of days that pods can follow (nasa, smooth, business, wikipedia)",
+            &["nasa", "smooth", "business", "wikipedia"][..],
+        ),
+        ("All loads of days", &["nasa", "smooth", "business", "wikipedia", "sparse", "elb"][..]),
+    ] {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.long && of.contains(&row.trace)).collect();
+        if !rows.is_empty() {
+            let _ = writeln!(
+                text,
+                "{what}, together: Plimsoll {}, HPA on CPU {}, HPA on the rate {}.",
+                together(&rows, |row| row.plimsoll),
+                together(&rows, |row| row.hpa_cpu),
+                together(&rows, |row| row.hpa_rate)
+            );
+        }
     }
     let tuned: Vec<_> = rows.iter().filter_map(|row| Some((row, row.tuned.as_ref()?.1))).collect();
     let dearer = tuned.iter().filter(|(row, tuned)| row.plimsoll.cost > tuned.cost + 0.005).count();
@@ -232,9 +279,11 @@ fn main() {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
     };
     let days = match named("--days").map(String::as_str) {
-        Some("even") => Days::Even,
-        Some("odd") => Days::Odd,
-        None | Some("all") => Days::All,
+        Some("even") => Some(Days::Even),
+        Some("odd") => Some(Days::Odd),
+        Some("all") => Some(Days::All),
+        // Parameters were chosen on even days: of loads that have odd ones, those are reported.
+        None => None,
         Some(other) => panic!("--days {other}: write all, even or odd"),
     };
     let chosen = named("--trace");
@@ -248,7 +297,7 @@ fn main() {
     for trace in TRACES.into_iter().filter(|trace| chosen.is_none_or(|chosen| trace.name == chosen)) {
         let load = trace.load().expect("the trace is whole");
         // An hour has no odd days.
-        if days == Days::Odd && load.span() < Span::from_seconds(2 * 86_400) {
+        if matches!(days, Some(Days::Even | Days::Odd)) && load.span() < Span::from_seconds(2 * 86_400) {
             continue;
         }
         let load = load.clone().times(f64::from(PEAK) * CAPACITY / load.peak());
@@ -301,7 +350,7 @@ fn main() {
         begun.elapsed().as_secs_f64()
     );
     println!("{text}");
-    if days == Days::All && chosen.is_none() && !targets.is_empty() {
+    if days.is_none() && chosen.is_none() && !targets.is_empty() {
         write(&text);
     }
 }

@@ -99,7 +99,7 @@ impl Policy {
         // What lies exactly at the edge of a window is out of it.
         let edge = self.polling_interval.times(2);
         let trend = if self.signals.iter().any(Signal::tells_load) { LOOKS_BACK } else { Span::ZERO };
-        ((windows + smoothing).max(trend) + edge).min(self.polling_interval.times(MOST_MOMENTS))
+        (windows + smoothing + trend + edge).min(self.polling_interval.times(MOST_MOMENTS))
     }
 
     fn has_levels(&self) -> bool {

@@ -68,9 +68,9 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "rates count the changes made before a restart",
-        file: "src/operator/task.rs",
-        text: "memory.recall_change(change.from, change.to, moment(change.time.0));",
-        instead: "let _ = (&mut memory, moment(change.time.0));",
+        file: "src/operator/recalled.rs",
+        text: "memory.recall_change(change.from, change.to, change.time);",
+        instead: "let _ = (&mut memory, change);",
     },
     Mutant {
         rule: "pods that are not Ready hold connections too",

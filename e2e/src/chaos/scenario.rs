@@ -327,6 +327,8 @@ fn policy_spec(random: &mut Random, name: &str, stateful: bool, gauge: bool) -> 
             &[json!({"source": "Declared", "seconds": 5}), json!({"source": "Measured"}), json!({"source": "Declared", "seconds": 30, "maxConcurrent": 3})],
             json!({}),
         ),
+        // What a day taught is not what the end is reckoned with.
+        "headroom": {"calibrated": {"enforcement": "Observe"}, "leadCompensation": {"enforcement": "Observe"}},
     });
     if random.chance(0.3) {
         json_patch::merge(

@@ -29,6 +29,8 @@ pub const ALL: &[Gameday] = &[
                     "warmUp": {"source": "Declared", "seconds": 0},
                     "smoothing": {"scaleDownHalfLifeSeconds": 0},
                     "behavior": {"scaleDown": {"stabilizationWindowSeconds": 20}},
+                    // Learnt headroom would make room for each swing.
+                    "headroom": {"calibrated": {"enforcement": "Observe"}},
                 }),
             )
         },
