@@ -82,6 +82,9 @@ impl Course {
             memory.recall_change(change.from, change.to, change.time);
         }
         memory.recall_reversals(&self.decisions[tick - 1].reversals);
+        if let Some(start_up) = self.decisions[tick - 1].start_up {
+            memory.recall_start_up(start_up);
+        }
         memory
     }
 

@@ -200,6 +200,7 @@ fn recording() -> Vec<Record> {
                 first: at == 0,
                 recalled: Vec::new(),
                 reversals: Vec::new(),
+                start_up: None,
                 drain: None,
                 scalability: None,
                 guards: Vec::new(),

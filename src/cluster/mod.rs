@@ -40,7 +40,9 @@ pub use overrides::{EMERGENCY_MAX, FREEZE, overrides};
 pub use policy::PolicyRecord;
 pub use preflight::{Preflight, preflight};
 pub use scale::{SCALE_MANAGER, ScaleSeen, Scales};
-pub use status::{CHANGES, Report, activation, change, drain_times, earned_scalability, invalid_status};
+pub use status::{
+    CHANGES, Report, activation, change, drain_times, earned_scalability, invalid_status, start_up_times,
+};
 pub use status_rule::{Occasion, Written};
 pub use status_write::{STATUS_MANAGER, write_status};
 pub use statuses::read_statuses;

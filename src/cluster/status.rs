@@ -301,6 +301,15 @@ pub fn drain_times(status: DrainStatus) -> Drain {
     }
 }
 
+/// Start-up times as a status tells them.
+pub fn start_up_times(status: StartUpStatus) -> StartUp {
+    StartUp {
+        p50: Span::from_seconds(status.p50_seconds),
+        p90: Span::from_seconds(status.p90_seconds),
+        samples: status.samples,
+    }
+}
+
 /// The scalability ceiling that a status tells of; none where it was changed by hand into something else.
 pub fn earned_scalability(status: &ScalabilityStatus) -> Option<RecalledScalability> {
     let revision = u64::from_str_radix(&status.revision, 16).ok()?;

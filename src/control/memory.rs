@@ -1,7 +1,7 @@
 //! What `decide` remembers from one evaluation to the next.
 
 use super::decide::MISSED_EVALUATIONS;
-use super::decision::Drain;
+use super::decision::{Drain, StartUp};
 use super::diagnosis::Bottleneck;
 use super::guard::GuardMemory;
 use super::headroom::{Calibration, LeadTime};
@@ -186,6 +186,11 @@ impl Memory {
     /// A memory that knows how long pods took to go before it began, for example from status after a restart.
     pub fn recall_drain(&mut self, drain: Drain) {
         self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
+    }
+
+    /// A memory that knows how long pods took to start before it began, for example from status after a restart.
+    pub fn recall_start_up(&mut self, start_up: StartUp) {
+        self.start_up = Durations::recalled(start_up.p50, start_up.p90, start_up.p90, start_up.samples);
     }
 
     /// A memory that knows of a scalability ceiling from before it began, for example from status after a restart.

@@ -327,6 +327,7 @@ impl PolicyTask {
             first: self.state.first,
             recalled: recalled.changes,
             reversals: recalled.reversals,
+            start_up: recalled.start_up,
             drain: recalled.drain,
             scalability: recalled.scalability,
             guards: recalled.guards,

@@ -2,8 +2,8 @@
 
 use super::record::Record;
 use crate::api::{ChangeStatus, ScalingPolicyStatus};
-use crate::cluster::{activation, drain_times, earned_scalability, moment};
-use crate::control::{Activation, Change, ConditionType, Drain, Memory, RecalledScalability};
+use crate::cluster::{activation, drain_times, earned_scalability, moment, start_up_times};
+use crate::control::{Activation, Change, ConditionType, Drain, Memory, RecalledScalability, StartUp};
 use crate::time::Time;
 
 /// What a policy's status tells a process that begins.
@@ -13,6 +13,8 @@ pub struct Recalled {
     pub changes: Vec<Change>,
     /// Reversals, oldest first.
     pub reversals: Vec<Time>,
+    /// Start-up times.
+    pub start_up: Option<StartUp>,
     /// Drain times.
     pub drain: Option<Drain>,
     /// The scalability ceiling.
@@ -32,6 +34,7 @@ impl Recalled {
         Self {
             changes: status.last_changes.iter().rev().map(change).collect(),
             reversals: status.reversals.iter().rev().map(|turn| moment(turn.0)).collect(),
+            start_up: status.start_up.map(start_up_times),
             drain: status.drain.map(drain_times),
             scalability: status.scalability.as_ref().and_then(earned_scalability),
             guards: guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect(),
@@ -46,6 +49,7 @@ impl Recalled {
         Self {
             changes: record.recalled.clone(),
             reversals: record.reversals.clone(),
+            start_up: record.start_up,
             drain: record.drain,
             scalability: record.scalability,
             guards: record.guards.clone(),
@@ -60,6 +64,9 @@ impl Recalled {
             memory.recall_change(change.from, change.to, change.time);
         }
         memory.recall_reversals(&self.reversals);
+        if let Some(start_up) = self.start_up {
+            memory.recall_start_up(start_up);
+        }
         if let Some(drain) = self.drain {
             memory.recall_drain(drain);
         }

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyKey;
-use crate::control::{Activation, Change, Decision, Drain, Observation, RecalledScalability, Recollection};
+use crate::control::{
+    Activation, Change, Decision, Drain, Observation, RecalledScalability, Recollection, StartUp,
+};
 use crate::time::Time;
 
 /// The format's version; a reader refuses others.
@@ -40,6 +42,9 @@ pub struct Record {
     /// Reversals known from before, oldest first; only with `first`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reversals: Vec<Time>,
+    /// Start-up times known from before; only with `first`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_up: Option<StartUp>,
     /// Drain times known from before; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
@@ -212,6 +217,7 @@ mod tests {
                 first: at == 0,
                 recalled: Vec::new(),
                 reversals: Vec::new(),
+                start_up: None,
                 drain: None,
                 scalability: None,
                 guards: Vec::new(),
