@@ -121,7 +121,8 @@ fn get(address: &str, path: &str) -> std::io::Result<String> {
     let until = Instant::now() + DEADLINE;
     let mut stream = TcpStream::connect_timeout(&found, DEADLINE)?;
     stream.set_write_timeout(Some(DEADLINE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    // In one piece: a server may answer, and close, after the first.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
     let (mut answer, mut part) = (Vec::new(), [0; 1024]);
     let mut stream = stream.take(LONGEST_ANSWER);
     loop {
@@ -137,6 +138,7 @@ fn get(address: &str, path: &str) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
 
     use super::*;
@@ -147,9 +149,9 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = [0; 512];
-            let read = stream.read(&mut asked).unwrap();
-            assert!(asked[..read].starts_with(b"GET /readyz HTTP/1.0\r\n"));
+            let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
+            assert_eq!(lines.next().as_deref(), Some("GET /readyz HTTP/1.0"));
+            assert!(lines.any(|line| line.is_empty()), "the question is not ended");
             stream.write_all(answer.as_bytes()).unwrap();
         });
         address
