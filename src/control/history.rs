@@ -136,7 +136,10 @@ impl Memory {
         now: Time,
     ) -> Self {
         let began = lived.first().map_or(now, |(at, _)| *at);
-        let scene = Scene::new(policy, history, workload, rollout_shape(workload, &self), began);
+        // A count that this memory has changed since it began says nothing of the time before.
+        let present =
+            lived.first().and_then(|(_, seen)| spec_replicas(seen)).unwrap_or(workload.spec_replicas);
+        let scene = Scene::new(policy, history, workload, present, rollout_shape(workload, &self), began);
         let mut replay = Replay {
             policy,
             memory: Self {
@@ -148,6 +151,7 @@ impl Memory {
             },
             largest: scene
                 .largest
+                .max(workload.spec_replicas)
                 .max(lived.iter().filter_map(|(_, seen)| spec_replicas(seen)).max().unwrap_or(0)),
             since: None,
         };
@@ -232,10 +236,10 @@ impl<'a> Scene<'a> {
         policy: &Policy,
         history: &'a History,
         workload: &'a Workload,
+        present: u32,
         shape: RolloutShape,
         began: Time,
     ) -> Self {
-        let present = workload.spec_replicas;
         // A total does not depend on the count; an average is the more the more pods it was taken over.
         let most = if policy.has_levels() { policy.max } else { 0 };
         // Counts are taken a moment too late rather than too early: pods may still serve just after they were removed.
