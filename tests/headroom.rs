@@ -230,6 +230,21 @@ fn what_was_learnt_outlives_history_and_a_clock_that_jumps_back() {
     assert!(decide(&policy, &seen, memory, earlier).0.signals[0].headroom.is_some());
 }
 
+#[test]
+fn an_edited_target_is_taught_anew() {
+    let now = Time::from_seconds(1_800_001_200);
+    let with = |lessons| Observation { lessons, ..observation(workload(10, now), vec![fresh(1000.0)]) };
+    let memory = decide(&common::policy(""), &with(vec![day(now, 1000.0)]), Memory::default(), now).1;
+    // A replica carries four times as much: the same load is a need of 2.5, and what comes on top is less too.
+    let edited = common::policy(
+        "metrics:\n- name: rps\n  prometheus: {query: 'sum(rate(requests_total[1m]))'}\n  target: {type: AverageValue, averageValue: 400}\n",
+    );
+    let later = now + Span::from_seconds(15);
+    let known = decide(&edited, &with(vec![day(now, 1000.0)]), memory, later).0;
+    let fresh_start = decide(&edited, &with(vec![day(now, 1000.0)]), Memory::default(), later).0;
+    assert_eq!(known.signals[0].headroom, fresh_start.signals[0].headroom);
+}
+
 proptest! {
     /// Whatever was learnt: never below what the bare target asks for, never past a ceiling; and missing history changes
     /// nothing.

@@ -123,6 +123,8 @@ struct Need {
     rise: f64,
     /// Headroom that was learnt.
     headroom: Option<HeadroomReport>,
+    /// With headroom and the rise.
+    headed: f64,
     /// As growth sees it.
     grow: f64,
     /// As shrinking sees it: never less than the raw value asks for.
@@ -210,7 +212,7 @@ fn see<'a>(
         let lags = policy.compat == Compat::None && slow > headed * (1.0 + SMOOTHING_TAIL);
         let shrink = if lags { slow } else { headed };
         memory.need.push(headed, ground.now, ground.keep);
-        Need { bare, rise, headroom, grow, shrink }
+        Need { bare, rise, headroom, headed, grow, shrink }
     });
     Seen { signal, judged, need }
 }
@@ -345,23 +347,19 @@ fn need_sentence(ground: &Ground<'_>, seen: &Seen<'_>, need: Need) -> String {
     let value = seen.judged.value.map(spelled).unwrap_or_default();
     let target = spelled(signal.target);
     let policy = ground.policy;
-    let mut needs = need.bare;
     let mut head = String::new();
     let learnt = need.headroom.filter(|headroom| headroom.added).map_or(0.0, |headroom| headroom.replicas);
     let declared = need.bare * (policy.headroom_factor - 1.0);
     if policy.headroom_factor > 1.0 && declared >= learnt {
-        needs += declared;
         head = format!(" × {} headroom", spelled(policy.headroom_factor));
     } else if learnt > 0.0 {
-        needs += learnt;
         head = format!(" + {} learnt headroom", spelled(learnt));
     }
     if need.rise > 0.0 && policy.lead_compensation.enforced {
-        needs += need.rise;
         let ahead = ground.ahead.horizon();
         head = format!("{head} + {} that its rise will take in {ahead}", spelled(need.rise));
     }
-    let needs = spelled(needs);
+    let needs = spelled(need.headed);
     match signal.kind {
         TargetKind::AverageValue => {
             format!("{}: {value} ÷ {target} per replica{head} = {needs}", signal.name)

@@ -176,6 +176,16 @@ impl Calibration {
         }
     }
 
+    /// Begins anew with the past of the metric as it is asked for now, where that is enough: what was seen before may have
+    /// been another query, or another target.
+    pub(super) fn be_taught(&mut self, lesson: Self) {
+        if lesson.observed >= ENOUGH {
+            *self = lesson;
+        } else {
+            self.take_over(lesson);
+        }
+    }
+
     /// What is to be added to a need; none before enough was seen.
     pub(super) fn headroom(&self, need: f64, rules: &CalibratedHeadroom) -> Option<HeadroomReport> {
         if self.observed < ENOUGH || self.load <= 0.0 {
