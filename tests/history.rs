@@ -25,6 +25,8 @@ const TOTAL: &str =
     "metrics:\n- {name: rps, prometheus: {query: rps}, target: {type: AverageValue, averageValue: 100}}\n";
 const LEVEL: &str = "metrics:\n- {name: busy, prometheus: {query: busy}, target: {type: Utilization, averageUtilization: 70}}\n";
 
+const NO_TREND: &str = "headroom: {leadCompensation: {enforcement: Observe}}\n";
+
 fn at(tick: usize) -> Time {
     Time::from_seconds(1_000_050) + STEP.times(u64::try_from(tick).unwrap())
 }
@@ -83,7 +85,7 @@ impl Course {
         }
         memory.recall_reversals(&self.decisions[tick - 1].reversals);
         if let Some(start_up) = self.decisions[tick - 1].start_up {
-            memory.recall_start_up(start_up);
+            memory.recall_start_up(start_up, at(tick - 1));
         }
         memory
     }
@@ -189,8 +191,8 @@ proptest! {
         load in load(), behavior in behavior(), when in any::<prop::sample::Index>(), delay in 0_usize..4,
         level in any::<bool>(), gap in prop_oneof![Just((0, 0)), (0_u64..90, 1_u64..40)],
     ) {
-        // What smoothing would remember of a gap is lost; a window of calm is all that is waited for.
-        let behavior = if gap.1 > 0 { behavior.replace("HalfLifeSeconds: 60", "HalfLifeSeconds: 0").replace("HalfLifeSeconds: 90", "HalfLifeSeconds: 0") } else { behavior };
+        // What smoothing and a trend would remember of a gap is lost; a window of calm is all that is waited for.
+        let behavior = if gap.1 > 0 { format!("{}{NO_TREND}", behavior.replace("HalfLifeSeconds: 60", "HalfLifeSeconds: 0").replace("HalfLifeSeconds: 90", "HalfLifeSeconds: 0")) } else { behavior };
         let spec = if level { LEVEL } else { TOTAL };
         let value = |tick: usize, count: u32| {
             if level { load[tick] * 0.7 / f64::from(count) } else { load[tick] }

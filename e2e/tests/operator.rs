@@ -372,9 +372,11 @@ async fn a_restart_writes_nothing_by_itself_and_remembers_its_changes() {
     seconds(600).await;
     stop.cancel();
     running.await.unwrap().unwrap();
-    let (revision, changes) = (bed.server.revision(), bed.status()["lastChanges"].clone());
+    let (revision, status) = (bed.server.revision(), bed.status());
+    let changes = status["lastChanges"].clone();
     let _running = bed.begin();
     seconds(200).await;
+    assert_eq!(bed.status(), status);
     assert_eq!(bed.server.revision(), revision);
     bed.demand.set(150.0);
     seconds(60).await;

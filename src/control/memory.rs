@@ -62,6 +62,8 @@ pub struct Memory {
     pub(super) overwritten: Overwritten,
     /// Time from creation to Ready.
     pub(super) start_up: Durations,
+    /// Pods that were Ready by then are in the start-up times that were recalled.
+    pub(super) start_up_until: Option<Time>,
     /// Time from the request to shut down until a pod was gone.
     pub(super) drain: Durations,
     /// The workload's scalability law, as far as it is known.
@@ -148,6 +150,7 @@ impl Default for Memory {
             expected: None,
             overwritten: Overwritten::default(),
             start_up: Durations::default(),
+            start_up_until: None,
             drain: Durations::default(),
             scalability: ScalabilityMemory::default(),
             past: Past::None,
@@ -188,9 +191,11 @@ impl Memory {
         self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
     }
 
-    /// A memory that knows how long pods took to start before it began, for example from status after a restart.
-    pub fn recall_start_up(&mut self, start_up: StartUp) {
+    /// A memory that knows how long pods took to start that were Ready by a moment before it began, for example from
+    /// status after a restart. They are not counted once more.
+    pub fn recall_start_up(&mut self, start_up: StartUp, until: Time) {
         self.start_up = Durations::recalled(start_up.p50, start_up.p90, start_up.p90, start_up.samples);
+        self.start_up_until = Some(until);
     }
 
     /// A memory that knows of a scalability ceiling from before it began, for example from status after a restart.
@@ -311,9 +316,11 @@ impl Memory {
     /// Learns start-up and drain times from pods that became Ready, or went, since the last evaluation.
     pub(super) fn learn(&mut self, workload: &Workload, now: Time) {
         let news = self.last_evaluation.map(|last| last - LATE_NEWS);
+        let recalled = |ready_since| self.start_up_until.is_some_and(|until| ready_since <= until);
         for pod in &workload.pods {
             if let Some(ready_since) = pod.ready_since
                 && news.is_none_or(|news| ready_since >= news)
+                && !recalled(ready_since)
             {
                 let took = ready_since.since(pod.created);
                 // A pod that turned Ready again, long after its start, tells nothing of starting.
@@ -328,7 +335,7 @@ impl Memory {
         self.last_evaluation = Some(now);
     }
 
-    /// Learns headroom from the past of metrics, unless more of it was seen already.
+    /// Learns headroom from the past of metrics.
     pub(super) fn learn_headroom(&mut self, policy: &Policy, lessons: &[Lesson], ahead: &LeadTime) {
         for lesson in lessons {
             let known = policy.signals.iter().zip(&mut self.signals);
@@ -348,7 +355,7 @@ impl Memory {
                 }
             }
             calibration.interrupt();
-            memory.calibration.take_over(calibration);
+            memory.calibration.be_taught(calibration);
         }
     }
 

@@ -13,8 +13,8 @@ pub struct Recalled {
     pub changes: Vec<Change>,
     /// Reversals, oldest first.
     pub reversals: Vec<Time>,
-    /// Start-up times.
-    pub start_up: Option<StartUp>,
+    /// Start-up times, and until when they were taken.
+    pub start_up: Option<(StartUp, Time)>,
     /// Drain times.
     pub drain: Option<Drain>,
     /// The scalability ceiling.
@@ -31,10 +31,11 @@ impl Recalled {
         let change =
             |change: &ChangeStatus| Change { time: moment(change.time.0), from: change.from, to: change.to };
         let guards = status.guards.iter();
+        let as_of = status.as_of.as_ref().map(|at| moment(at.0));
         Self {
             changes: status.last_changes.iter().rev().map(change).collect(),
             reversals: status.reversals.iter().rev().map(|turn| moment(turn.0)).collect(),
-            start_up: status.start_up.map(start_up_times),
+            start_up: status.start_up.map(start_up_times).zip(as_of),
             drain: status.drain.map(drain_times),
             scalability: status.scalability.as_ref().and_then(earned_scalability),
             guards: guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect(),
@@ -64,8 +65,8 @@ impl Recalled {
             memory.recall_change(change.from, change.to, change.time);
         }
         memory.recall_reversals(&self.reversals);
-        if let Some(start_up) = self.start_up {
-            memory.recall_start_up(start_up);
+        if let Some((start_up, until)) = self.start_up {
+            memory.recall_start_up(start_up, until);
         }
         if let Some(drain) = self.drain {
             memory.recall_drain(drain);

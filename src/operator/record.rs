@@ -42,9 +42,9 @@ pub struct Record {
     /// Reversals known from before, oldest first; only with `first`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reversals: Vec<Time>,
-    /// Start-up times known from before; only with `first`.
+    /// Start-up times known from before, and until when they were taken; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_up: Option<StartUp>,
+    pub start_up: Option<(StartUp, Time)>,
     /// Drain times known from before; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
