@@ -17,6 +17,7 @@ use super::reason::Reason;
 use super::scale_in::{Scene, hold_scale_in};
 use super::schedules::{self, ScheduleReport};
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
+use super::slo;
 use super::trail::Trail;
 use super::zones;
 use crate::api::{FallbackBehavior, Mode, WarmUpSource};
@@ -82,6 +83,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         guards: Vec::new(),
         schedules: Vec::new(),
         zone_loss: None,
+        slo: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,
@@ -120,6 +122,7 @@ fn weigh(
     let reversals = count_of(turns.len());
     let widened = widened(policy.scale_down.window, reversals, policy.compat);
     let scale_down_window = widened + policy.scale_down_delay();
+    let slo = slo::track(policy, &observation.slo, guards.first(), &mut memory.slo, now);
     let ground = Ground {
         policy,
         counts: &counts,
@@ -130,6 +133,7 @@ fn weigh(
         ahead: ahead(policy, memory),
         teaches: rollout == Rollout::Settled && guards.first().is_none() && spec < limits.soft.replicas,
         guarded_by: guards.first(),
+        target_share: slo::share(slo.as_ref()),
         now,
     };
     let demand = demand(&ground, &observation.readings, memory, &mut trail);
@@ -191,6 +195,7 @@ fn weigh(
         spec_replicas: spec,
         demand: &demand,
         guards: &guarded,
+        slo: slo.as_ref(),
         bottleneck,
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
@@ -220,7 +225,8 @@ fn weigh(
     };
     let advice = case.sentences();
     let deficit = deficit(policy, &demand.signals, counts.capacity);
-    let zone_loss = zones::report(policy, &demand.signals, outcome.replicas);
+    let zone_loss = zones::report(policy, &demand.signals, ground.target_share, outcome.replicas);
+    let slo = slo::weighed(slo, &demand.signals);
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
@@ -230,6 +236,7 @@ fn weigh(
         guards: guarded,
         schedules,
         zone_loss,
+        slo,
         advice,
         deficit,
         scalability,
@@ -268,6 +275,7 @@ fn report(
         guards: Vec::new(),
         schedules: Vec::new(),
         zone_loss: None,
+        slo: None,
         advice: Vec::new(),
         deficit: None,
         counts: Some(counts),
