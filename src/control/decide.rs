@@ -118,10 +118,7 @@ fn weigh(
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
-    let turns = memory.changes.turns(FLAPPING_SPAN, now);
-    let reversals = count_of(turns.len());
-    let widened = widened(policy.scale_down.window, reversals, policy.compat);
-    let scale_down_window = widened + policy.scale_down_delay();
+    let (turns, reversals, scale_down_window) = flapping(policy, memory, now);
     let slo = slo::track(policy, &observation.slo, guards.first(), &mut memory.slo, now);
     let ground = Ground {
         policy,
@@ -141,11 +138,7 @@ fn weigh(
         memory.last_fresh = Some(now);
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
-    if spec == 0 && policy.compat == Compat::None {
-        // While somebody holds 0, the present count with which a gap begins protects nothing: once they let go, the window
-        // begins with the count that they set.
-        memory.last_recommendation = None;
-    }
+    forget_while_held_at_zero(policy, spec, memory);
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
@@ -214,7 +207,7 @@ fn weigh(
     let movable = orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0;
     let wanted = wanted(policy, &orders, &outcome, &guards, &limits, spec);
     let footprint = footprint(workload, memory, wanted, movable);
-    let case = advice::Case {
+    let advice = advice::Case {
         policy,
         outcome: &outcome,
         guards: &guarded,
@@ -222,8 +215,8 @@ fn weigh(
         shares: &observation.shares,
         peak: memory.scalability_peak(policy),
         moved: memory.bottleneck.moved,
-    };
-    let advice = case.sentences();
+    }
+    .sentences();
     let deficit = deficit(policy, &demand.signals, counts.capacity);
     let zone_loss = zones::report(policy, &demand.signals, ground.target_share, outcome.replicas);
     let slo = slo::weighed(slo, &demand.signals);
@@ -287,6 +280,22 @@ fn report(
         wants_age,
         footprint: None,
     }
+}
+
+/// While somebody holds 0, the present count with which a gap begins protects nothing: once they let go, the window begins
+/// with the count that they set.
+fn forget_while_held_at_zero(policy: &Policy, spec: u32, memory: &mut Memory) {
+    if spec == 0 && policy.compat == Compat::None {
+        memory.last_recommendation = None;
+    }
+}
+
+/// The reversals of the last while, how many, and how far back a scale-in looks for them.
+fn flapping(policy: &Policy, memory: &Memory, now: Time) -> (Vec<Time>, u32, Span) {
+    let turns = memory.changes.turns(FLAPPING_SPAN, now);
+    let reversals = count_of(turns.len());
+    let widened = widened(policy.scale_down.window, reversals, policy.compat);
+    (turns, reversals, widened + policy.scale_down_delay())
 }
 
 /// How long past recommendations and needs are kept.
