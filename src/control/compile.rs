@@ -167,10 +167,17 @@ impl Faults {
             "slo.prometheus.query is asked about several windows: write $window where the range goes"
                 .to_owned()
         });
+        let bounds = slo.target_percent;
+        self.require((20..=100).contains(&bounds.min) && (100..=150).contains(&bounds.max), || {
+            format!(
+                "slo.targetPercent is {} to {}: min lies between 20 and 100, max between 100 and 150",
+                bounds.min, bounds.max
+            )
+        });
         Slo {
             budget: 1.0 - objective / 100.0,
-            least: (f64::from(slo.target_percent.min) / 100.0).clamp(0.2, 1.0),
-            most: (f64::from(slo.target_percent.max) / 100.0).clamp(1.0, 1.5),
+            least: f64::from(bounds.min) / 100.0,
+            most: f64::from(bounds.max) / 100.0,
             enforced: slo.enforcement == HeadroomEnforcement::Enforce,
             max_age: Span::from_seconds(slo.freshness.max_age_seconds.into()),
         }
