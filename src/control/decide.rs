@@ -7,6 +7,7 @@ use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
 use super::floor::{self, Floor};
+use super::forecasts::{self, ForecastReport};
 use super::guard::{self, Guards, StepDown};
 use super::headroom::LeadTime;
 use super::limits::{Limits, limits, rollout_shape};
@@ -52,7 +53,11 @@ pub fn decide(
     now: Time,
 ) -> (Decision, Memory) {
     let decision = match &observation.target {
-        Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
+        Target::Seen(workload) => {
+            let mut decision = weigh(policy, observation, workload, &mut memory, now);
+            forecasts::tell(&mut decision);
+            decision
+        }
         Target::Unseen(fault) => {
             memory.note_sound(policy, &observation.readings, now);
             let guards =
@@ -81,6 +86,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         ceilings: Vec::new(),
         guards: Vec::new(),
         schedules: Vec::new(),
+        forecasts: Vec::new(),
         zone_loss: None,
         advice: Vec::new(),
         deficit: None,
@@ -146,7 +152,8 @@ fn weigh(
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
     let schedules = schedules::reports(policy, now);
-    let floors = floors(policy, &schedules);
+    let forecasts = forecasts::reports(policy, &observation.forecasts, ground.ahead.horizon(), now);
+    let floors = floors(policy, &schedules, &forecasts);
     let scene = Scene {
         spec_replicas: spec,
         floor: floor::largest(&floors).map_or(policy.min, |floor| floor.replicas.max(policy.min)),
@@ -229,6 +236,7 @@ fn weigh(
         footprint: Some(footprint),
         guards: guarded,
         schedules,
+        forecasts,
         zone_loss,
         advice,
         deficit,
@@ -267,6 +275,7 @@ fn report(
         ceilings: limits.reports,
         guards: Vec::new(),
         schedules: Vec::new(),
+        forecasts: Vec::new(),
         zone_loss: None,
         advice: Vec::new(),
         deficit: None,
@@ -301,8 +310,9 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
 }
 
 /// What demand may not go below, besides `minReplicas`.
-fn floors(policy: &Policy, schedules: &[ScheduleReport]) -> Vec<Floor> {
-    schedules::floor(schedules).into_iter().chain(zones::floor(policy)).collect()
+fn floors(policy: &Policy, schedules: &[ScheduleReport], forecasts: &[ForecastReport]) -> Vec<Floor> {
+    let floors = [schedules::floor(schedules), forecasts::floor(policy, forecasts), zones::floor(policy)];
+    floors.into_iter().flatten().collect()
 }
 
 /// Takes note of a change that is about to be asked for.

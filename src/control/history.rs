@@ -268,6 +268,7 @@ impl<'a> Scene<'a> {
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::forecasts::Foreseen;
 use crate::signal::{Moments, Reading};
 use crate::time::{Span, Time};
 
@@ -28,6 +29,9 @@ pub struct Observation {
     /// What metrics were a day ago and since, to learn headroom from; told once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lessons: Vec<Lesson>,
+    /// What is known of what the metrics will do, as of the newest fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Foreseen>,
     /// Other autoscalers and policies on the same workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,

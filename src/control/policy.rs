@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::forecasts::Forecasting;
 use super::headroom::CalibratedHeadroom;
 use crate::api::{
     Absent, AveragedOver, Comparison, Coverage, Enforcement, FallbackBehavior, GuardAction, Mode, OnMissing,
@@ -83,6 +84,8 @@ pub struct Policy {
     pub fallback: Option<Fallback>,
     /// Schedules.
     pub schedules: Vec<Schedule>,
+    /// Forecasts.
+    pub forecast: Option<Forecasting>,
 }
 
 /// A gradual scale-in removes at most the larger of these in their period.

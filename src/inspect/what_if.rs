@@ -301,6 +301,7 @@ impl Seen<'_> {
             shares: self.shares(assumed),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            forecasts: super::foreseen::foreseen(self.status, self.now),
             rivals,
         }
     }

@@ -170,6 +170,7 @@ impl PolicyTask {
             shares: Vec::new(),
             scalability: self.samples(record, policy, self.context.clock.now()),
             lessons: self.lessons(record, policy, self.context.clock.now()),
+            forecasts: self.forecasts(record, policy, self.context.clock.now()),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;

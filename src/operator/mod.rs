@@ -3,6 +3,7 @@
 mod budgets;
 mod clock;
 mod evaluation;
+mod forecasts;
 mod history;
 mod leader;
 mod lessons;

@@ -186,6 +186,7 @@ mod tests {
             shares: Vec::new(),
             scalability: crate::control::ScalabilityView::default(),
             lessons: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::budgets::Budgets;
 use super::clock::Clock;
+use super::forecasts::Forecasts;
 use super::history::Recall;
 use super::lessons::Lessons;
 use super::notices::Budget as EventBudget;
@@ -50,6 +51,8 @@ pub(super) struct Context {
     pub instance: String,
     /// Held while speaking to the API server, never while a metrics server is asked.
     pub writers: Semaphore,
+    /// Held while a forecast is fitted.
+    pub fits: Semaphore,
     pub origin: Instant,
     pub decide: Decide,
     pub stop: CancellationToken,
@@ -86,6 +89,8 @@ pub(super) struct State {
     pub samples: Samples,
     /// What is read to learn headroom from.
     pub lessons: Lessons,
+    /// What the metrics will do.
+    pub forecasts: Forecasts,
     /// What was known from before.
     pub recalled: Recalled,
     /// Nothing has been decided yet.
@@ -125,6 +130,7 @@ impl PolicyTask {
             recollection: None,
             samples: Samples::default(),
             lessons: Lessons::default(),
+            forecasts: Forecasts::default(),
             first: true,
             compiled: None,
             evaluations: 0,
