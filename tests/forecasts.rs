@@ -381,14 +381,14 @@ fn on_noise_a_forecast_adds_at_most_a_hundredth_of_need() {
     }
 }
 
-/// Takes minutes: run with `--ignored --nocapture` to see what a forecast gains on a real load with a daily season.
+/// Takes minutes: run with `--run-ignored only --no-capture` to see what a forecast gains on a real load with a daily season.
 #[test]
-#[ignore = "a report, and two weeks of fits"]
+#[ignore = "a report, and days of fits"]
 fn what_a_forecast_gains_on_real_loads() {
     for name in ["wikipedia", "smooth", "business"] {
         let load = Trace::named(name).unwrap().load().unwrap();
         let peak = load.peak();
-        let load = load.times(50.0 * CAPACITY / peak);
+        let load = load.times(50.0 * CAPACITY / peak).first(Span::from_seconds(9 * 86_400));
         for (what, more) in [("default", ""), ("bare", BARE)] {
             let (without, with) = (run(more, &load), run(&format!("{more}{ACTS}"), &load));
             println!(

@@ -151,9 +151,7 @@ fn weigh(
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
-    let schedules = schedules::reports(policy, now);
-    let forecasts = forecasts::reports(policy, &observation.forecasts, ground.ahead.horizon(), now);
-    let floors = floors(policy, &schedules, &forecasts);
+    let (schedules, forecasts, floors) = floors(policy, observation, ground.ahead.horizon(), now);
     let scene = Scene {
         spec_replicas: spec,
         floor: floor::largest(&floors).map_or(policy.min, |floor| floor.replicas.max(policy.min)),
@@ -309,10 +307,17 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
 }
 
-/// What demand may not go below, besides `minReplicas`.
-fn floors(policy: &Policy, schedules: &[ScheduleReport], forecasts: &[ForecastReport]) -> Vec<Floor> {
-    let floors = [schedules::floor(schedules), forecasts::floor(policy, forecasts), zones::floor(policy)];
-    floors.into_iter().flatten().collect()
+/// Schedules, forecasts over the time that pods take to come, and what demand may not go below for them, besides `minReplicas`.
+fn floors(
+    policy: &Policy,
+    observation: &Observation,
+    lead: Span,
+    now: Time,
+) -> (Vec<ScheduleReport>, Vec<ForecastReport>, Vec<Floor>) {
+    let schedules = schedules::reports(policy, now);
+    let forecasts = forecasts::reports(policy, &observation.forecasts, lead, now);
+    let floors = [schedules::floor(&schedules), forecasts::floor(policy, &forecasts), zones::floor(policy)];
+    (schedules, forecasts, floors.into_iter().flatten().collect())
 }
 
 /// Takes note of a change that is about to be asked for.
