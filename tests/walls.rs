@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that think. `number` and `time` are their tools.
-const THINKING: [&str; 13] = [
+const THINKING: [&str; 14] = [
     "src/api",
     "src/signal",
     "src/capacity",
@@ -22,6 +22,7 @@ const THINKING: [&str; 13] = [
     "src/control",
     "src/budget",
     "src/election",
+    "src/forecast",
     "src/simulate",
     "src/report",
     "src/planning",
