@@ -331,9 +331,9 @@ pub struct ForecastStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ForecastPeakStatus {
-    /// When.
+    /// When it is to be expected.
     pub time: Time,
-    /// Replicas.
+    /// The replicas that it takes.
     pub replicas: u32,
 }
 
