@@ -148,7 +148,7 @@ fn weigh(
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
-    let (schedules, forecasts, floors) = floors(policy, observation, ground.ahead.horizon(), now);
+    let (schedules, forecasts, floors) = floors(policy, observation, &ground);
     let scene = Scene {
         spec_replicas: spec,
         floor: floor::largest(&floors).map_or(policy.min, |floor| floor.replicas.max(policy.min)),
@@ -328,11 +328,11 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
 fn floors(
     policy: &Policy,
     observation: &Observation,
-    lead: Span,
-    now: Time,
+    ground: &Ground<'_>,
 ) -> (Vec<ScheduleReport>, Vec<ForecastReport>, Vec<Floor>) {
+    let (lead, now) = (ground.ahead.horizon(), ground.now);
     let schedules = schedules::reports(policy, now);
-    let forecasts = forecasts::reports(policy, &observation.forecasts, lead, now);
+    let forecasts = forecasts::reports(policy, &observation.forecasts, lead, ground.target_share, now);
     let floors = [schedules::floor(&schedules), forecasts::floor(policy, &forecasts), zones::floor(policy)];
     (schedules, forecasts, floors.into_iter().flatten().collect())
 }

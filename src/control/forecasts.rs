@@ -86,8 +86,15 @@ pub struct ForecastReport {
 }
 
 /// Each forecast that the policy asks for, in the order of its metrics, as far as pods that are asked for now are late for
-/// what it says: `lead` is the time that they take.
-pub(super) fn reports(policy: &Policy, told: &[Foreseen], lead: Span, now: Time) -> Vec<ForecastReport> {
+/// what it says: `lead` is the time that they take. A lowered target, of which `target_share` is in force, takes more for
+/// the same load.
+pub(super) fn reports(
+    policy: &Policy,
+    told: &[Foreseen],
+    lead: Span,
+    target_share: f64,
+    now: Time,
+) -> Vec<ForecastReport> {
     let Some(rules) = policy.forecast.as_ref().filter(|_| policy.compat == Compat::None) else {
         return Vec::new();
     };
@@ -95,7 +102,7 @@ pub(super) fn reports(policy: &Policy, told: &[Foreseen], lead: Span, now: Time)
     signals
         .map(|signal| {
             let foreseen = told.iter().find(|foreseen| foreseen.metric == signal.name);
-            report(rules, &signal.name, foreseen, lead + rules.buffer, now)
+            report(rules, &signal.name, foreseen, lead + rules.buffer, target_share, now)
         })
         .collect()
 }
@@ -105,6 +112,7 @@ fn report(
     metric: &str,
     foreseen: Option<&Foreseen>,
     lead: Span,
+    target_share: f64,
     now: Time,
 ) -> ForecastReport {
     let fault = foreseen.and_then(|foreseen| foreseen.fault.as_ref());
@@ -142,7 +150,7 @@ fn report(
         metric: metric.to_owned(),
         phase,
         reason: verdict_reason(standing.verdict),
-        replicas: Some(ceil_count_forgiving(need)),
+        replicas: Some(ceil_count_forgiving(need / target_share)),
         at: Some(at),
         message: format!("{}{stale}", sentence(metric, phase, standing)),
         standing: Some(standing.clone()),
@@ -242,4 +250,40 @@ pub(super) fn tell(decision: &mut Decision) {
 /// Whether a policy's forecasts may act.
 pub(super) fn acts(mode: ForecastMode) -> bool {
     mode == ForecastMode::ForecastAndScale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::{Model, Peak};
+    use crate::signal::Moments;
+
+    #[test]
+    fn a_target_that_an_error_budget_lowers_takes_more_for_the_same_forecast() {
+        let spec = serde_json::json!({"scaleTargetRef": {"name": "web"}, "maxReplicas": 90, "forecast": {"mode": "ForecastAndScale"},
+            "metrics": [{"name": "rps", "prometheus": {"query": "q"}, "target": {"type": "AverageValue", "averageValue": "100"}}]});
+        let policy = Policy::compile(&serde_json::from_value(spec).unwrap()).unwrap();
+        let now = Time::from_seconds(1_790_000_000);
+        let moments =
+            Moments { first: now + Span::from_seconds(60), step: Span::from_seconds(300), count: 1 };
+        let outlook = Outlook {
+            standing: Standing {
+                model: Model::Mstl,
+                seasons: vec![Span::from_seconds(86_400)],
+                fitted: now,
+                observed: Span::from_seconds(864_000),
+                peak: Peak { at: now, replicas: 20.0 },
+                accuracy: None,
+                verdict: Verdict::Trusted,
+            },
+            moments,
+            expected: vec![18.0],
+            upper: vec![20.0],
+        };
+        let told = [Foreseen { metric: "rps".to_owned(), outlook: Some(outlook), fault: None }];
+        for (share, replicas) in [(1.0, 20), (0.8, 25)] {
+            let reports = reports(&policy, &told, Span::from_seconds(90), share, now);
+            assert_eq!(floor(&policy, &reports).map(|floor| floor.replicas), Some(replicas), "{share}");
+        }
+    }
 }
