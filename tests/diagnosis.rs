@@ -192,6 +192,7 @@ fn what_would_help_is_told_with_numbers() {
             excess: 0,
             recall: None,
             message: String::new(),
+            sharing_off: false,
         }];
     };
     let pooler = "or put a transaction pooler in front of orders-db and count its server connections: they follow the statements under \

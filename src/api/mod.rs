@@ -34,7 +34,7 @@ pub use quantity::{Quantity, QuantityError};
 pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use schedule::Schedule;
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, GuardStatus, HeadroomStatus,
-    MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, StartUpStatus,
-    StepStatus, ZoneLossStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus, GuardStatus,
+    HeadroomStatus, MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus,
+    StartUpStatus, StepStatus, ZoneLossStatus,
 };

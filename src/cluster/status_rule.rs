@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::identity::moment;
-use crate::api::{CeilingStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus};
+use crate::api::{CeilingStatus, FindingStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus};
 use crate::number::from_count;
 use crate::time::{Span, Time};
 
@@ -244,6 +244,12 @@ fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
         || guards_left(&last.guards, &next.guards)
         || schedules_left(&last.schedules, &next.schedules)
         || last.advice.len() != next.advice.len()
+        || findings_left(&last.findings, &next.findings)
+}
+
+fn findings_left(last: &[FindingStatus], next: &[FindingStatus]) -> bool {
+    last.len() != next.len()
+        || last.iter().zip(next).any(|(last, next)| !words(&last.message).eq(words(&next.message)))
 }
 
 fn schedules_left(last: &[ScheduleStatus], next: &[ScheduleStatus]) -> bool {

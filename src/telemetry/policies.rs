@@ -8,8 +8,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
+use crate::audit::{self, Flaw, Level};
 use crate::cluster::PolicyKey;
-use crate::control::{ConditionStatus, ConditionType, Decision, GuardState, Policy};
+use crate::control::{Condition, ConditionStatus, ConditionType, Decision, GuardState, Policy};
 use crate::number::from_count;
 use crate::signal::SignalState;
 use crate::time::Span;
@@ -72,8 +73,9 @@ const SCALABILITY_BETA: usize = 27;
 const SCALABILITY_PEAK: usize = 28;
 const CONDITION: usize = 29;
 const SCHEDULE: usize = 30;
+const FINDINGS: usize = 31;
 
-const DESCRIPTIONS: [Description; 31] = [
+const DESCRIPTIONS: [Description; 32] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -146,6 +148,11 @@ const DESCRIPTIONS: [Description; 31] = [
         Some("schedule"),
         "The floor that a schedule sets now; 0 while it sets none",
     ),
+    describe(
+        "workload_findings",
+        Some("level"),
+        "What the audit of the workload found, by level; absent while its manifest cannot be seen",
+    ),
 ];
 
 impl PolicyFigures {
@@ -207,17 +214,7 @@ impl PolicyFigures {
             moved.map(|condition| u32::from(condition.status == ConditionStatus::True)),
         );
         for condition in &decision.conditions {
-            let value = match condition.status {
-                ConditionStatus::True => 1.0,
-                ConditionStatus::False => 0.0,
-                ConditionStatus::Unknown => -1.0,
-            };
-            figures.samples.push(Sample {
-                metric: CONDITION,
-                label: Some(condition.kind.to_string()),
-                reason: Some(condition.reason.to_string()),
-                value,
-            });
+            figures.condition(condition);
         }
         if let Some(known) = &decision.scalability {
             figures.count(SCALABILITY_WINDOWS, None, Some(known.windows));
@@ -232,6 +229,31 @@ impl PolicyFigures {
             figures.real(DEFICIT_RATIO, None, Some(deficit.share));
         }
         figures
+    }
+
+    /// These figures and what the audit of the workload found.
+    #[must_use]
+    pub fn audited(mut self, flaws: Option<&[Flaw]>) -> Self {
+        let Some(flaws) = flaws else { return self };
+        self.condition(&audit::condition(flaws));
+        for level in Level::ALL {
+            self.count(FINDINGS, Some(level.to_string()), Some(audit::count(flaws, level)));
+        }
+        self
+    }
+
+    fn condition(&mut self, condition: &Condition) {
+        let value = match condition.status {
+            ConditionStatus::True => 1.0,
+            ConditionStatus::False => 0.0,
+            ConditionStatus::Unknown => -1.0,
+        };
+        self.samples.push(Sample {
+            metric: CONDITION,
+            label: Some(condition.kind.to_string()),
+            reason: Some(condition.reason.to_string()),
+            value,
+        });
     }
 
     #[cfg(test)]

@@ -51,8 +51,8 @@ impl Arbiter {
     /// Grants for ever.
     pub(in crate::operator) async fn work(mut self, namespaces: &[String]) {
         if !namespaces.is_empty() {
-            let closed = "budgets are shared across the cluster, and this operator is installed for single namespaces: \
-                          write the workload's part as inline numbers, or install the operator cluster-wide";
+            let closed = "ConnectionBudgets are the cluster's, and this operator is installed for single namespaces: write \
+                          the workload's part as numbers, inline: {maxConnections: …}, or install the operator cluster-wide";
             self.context.budgets.books().closed = Some(closed.to_owned());
             return std::future::pending().await;
         }
@@ -84,6 +84,9 @@ impl Arbiter {
             }
             Err(error) => {
                 self.context.metrics.api_failed("list budgets", error.kind);
+                if error.kind == ApiErrorKind::Forbidden && self.known.is_empty() {
+                    self.context.budgets.books().closed = Some(error.message.clone());
+                }
                 tracing::warn!(%error, "the connection budgets could not be read; grants stay as they are");
                 return;
             }
