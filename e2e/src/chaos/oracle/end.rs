@@ -36,7 +36,8 @@ pub fn judge_quiet(world: &World<'_>) {
     }
 }
 
-/// Whether a status tells that the count does not flap any more, which it may half an hour later.
+/// Whether a status tells that the count does not flap any more, which it may half an hour later, or something else of
+/// headroom: what was lost of a day's load weighs less with each quiet hour.
 fn relaxes(world: &World<'_>, at: Duration, what: &str) -> bool {
     let Some(index) = what.strip_prefix("scalingpolicies/status/w").and_then(|index| index.parse().ok())
     else {
@@ -49,6 +50,10 @@ fn relaxes(world: &World<'_>, at: Duration, what: &str) -> bool {
 
 fn relaxed(world: &World<'_>, index: usize, at: Duration) -> bool {
     let policy = world.policy(index).unwrap_or_default();
+    let headroom = object::entry(&policy, &["status", "conditions"], "type", "HeadroomSufficient");
+    if headroom.is_some_and(|condition| object::text(condition, &["lastTransitionTime"]) == wall_at(at)) {
+        return true;
+    }
     let relaxed =
         object::entry(&policy, &["status", "conditions"], "type", "Flapping").is_some_and(|condition| {
             object::text(condition, &["lastTransitionTime"]) == wall_at(at)
