@@ -370,3 +370,34 @@ fn worth_writing(
         || drifted(Some(reach(before)), Some(reach(next)));
     moved && written.is_none_or(|written| now.since(written) >= DRIFT)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::TargetKey;
+    use crate::cluster::testing::refusal;
+    use crate::control::Policy;
+    use crate::operator::testing::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_right_to_list_budgets_sharing_is_off_and_the_right_is_named() {
+        let world = World::new(|asked| {
+            asked.path.contains("/connectionbudgets").then(|| refusal(403, "Forbidden", "no"))
+        })
+        .await;
+        Arbiter::new(world.context.clone()).look().await;
+        let spec = json!({
+            "scaleTargetRef": {"name": "web"}, "maxReplicas": 9,
+            "metrics": [{"name": "rps", "prometheus": {"query": "q"},
+                         "target": {"type": "AverageValue", "averageValue": "9"}}],
+            "ceilings": {"connections": [{"name": "db", "budgetRef": {"name": "db"}, "perPod": 10}]}
+        });
+        let policy = Policy::compile(&serde_json::from_value(spec).unwrap()).unwrap();
+        let target = TargetKey::new("apps/v1", "Deployment", "shop", "web");
+        let share = world.context.budgets.shares(&policy, &target).remove(0);
+        assert_eq!((share.granted, share.sharing_off), (None, true));
+        assert!(share.message.contains("connectionbudgets in API group plimsoll.dev"), "{}", share.message);
+    }
+}
