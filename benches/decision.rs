@@ -91,6 +91,7 @@ impl World {
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: Vec::new(),
         }
     }

@@ -147,6 +147,7 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
         shares: Vec::new(),
         scalability: ScalabilityView::default(),
         lessons: Vec::new(),
+        slo: Vec::new(),
         rivals: Vec::new(),
     }
 }

@@ -251,6 +251,7 @@ impl World {
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {

@@ -202,6 +202,7 @@ fn recording() -> Vec<Record> {
                 reversals: Vec::new(),
                 start_up: None,
                 drain: None,
+                target_percent: None,
                 scalability: None,
                 guards: Vec::new(),
                 bottleneck_moved: false,

@@ -17,7 +17,7 @@
 mod common;
 
 use common::{answered, fresh, observation, policy, workload};
-use plimsoll::control::{Decision, Memory, Reason, decide};
+use plimsoll::control::{ConditionType, Decision, Memory, Reason, decide};
 use plimsoll::signal::Answer;
 use plimsoll::time::Time;
 
@@ -88,6 +88,18 @@ fn what_is_there_already_is_not_unmet() {
             (unmet, limited_by, message)
         );
     }
+}
+
+#[test]
+fn a_count_above_its_ceiling_says_what_the_ceiling_allows() {
+    let decision = settled(&(ceiling(15, "Enforce") + SLOW), 20, Some(2400.0));
+    let limited =
+        decision.conditions.iter().find(|condition| condition.kind == ConditionType::ScalingLimited);
+    assert_eq!((decision.write, decision.unmet), (Some(19), 9));
+    assert_eq!(
+        limited.unwrap().message,
+        "needs 24, database connections of db allows 15 of the 19 that there are: 9 replicas are unmet"
+    );
 }
 
 /// Pair, policy, count asked for, load (none: no series), count after, reason.

@@ -78,10 +78,23 @@ impl World {
         let scalability = scalability(source, now)?;
         let guards = (0..guards).map(|_| reading(source, now)).collect::<Result<_>>()?;
         let lessons = if source.ratio(1, 16)? { vec![lesson(source, now)?] } else { Vec::new() };
+        let windows = if source.ratio(1, 2)? { source.int_in_range(0..=5_u32)? } else { 0 };
+        let slo = (0..windows).map(|_| burn(source, now)).collect::<Result<_>>()?;
         let observation =
-            Observation { readings, guards, target, overrides, shares, scalability, lessons, rivals };
+            Observation { readings, guards, target, overrides, shares, scalability, lessons, slo, rivals };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
+}
+
+/// A share of bad events, most of the time one that can be.
+fn burn(source: &mut Unstructured, now: Time) -> Result<Reading> {
+    let ratio = f64::from(source.int_in_range(0..=1_000_u16)?) / 1_000.0;
+    let any = reading(source, now)?;
+    Ok(if source.ratio(3, 4)? {
+        Reading { answer: Answer::Value(ratio), warnings: Vec::new(), ..any }
+    } else {
+        any
+    })
 }
 
 /// Windows of 40 seconds, most of them whole.

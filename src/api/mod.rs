@@ -11,6 +11,7 @@ mod policy;
 mod quantity;
 mod scalability;
 mod schedule;
+mod slo;
 mod status;
 
 pub use behavior::{Behavior, PolicyKind, ScalingPolicyRule, ScalingRules, SelectPolicy};
@@ -33,8 +34,9 @@ pub use policy::{Direction, Mode, ScaleTargetRef, ScalingPolicy, ScalingPolicySp
 pub use quantity::{Quantity, QuantityError};
 pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit};
 pub use schedule::Schedule;
+pub use slo::{Slo, TargetPercent, WINDOW};
 pub use status::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus, GuardStatus,
     HeadroomStatus, MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus,
-    StartUpStatus, StepStatus, ZoneLossStatus,
+    SloStatus, StartUpStatus, StepStatus, ZoneLossStatus,
 };

@@ -10,6 +10,7 @@ use super::ceilings::Ceilings;
 use super::guard::Guard;
 use super::metric::Metric;
 use super::schedule::Schedule;
+use super::slo::Slo;
 use super::status::ScalingPolicyStatus;
 
 /// Scales a workload with its load and never past what stands behind it can carry.
@@ -151,6 +152,9 @@ pub struct ScalingPolicySpec {
     /// Spare capacity.
     #[serde(default)]
     pub headroom: Headroom,
+    /// A service level objective, whose burning error budget lowers the targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
     /// Times at which more replicas are kept, at most 16, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -1,5 +1,7 @@
 //! `ScalingPolicy` status: what a user reads.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -59,6 +61,9 @@ pub struct ScalingPolicyStatus {
     /// What is kept for the loss of zones; absent where nothing is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_loss: Option<ZoneLossStatus>,
+    /// What the error budget does, and where the targets stand for it; absent where no objective is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<SloStatus>,
     /// What would help, in plain sentences; only while something is needed that the limits do not allow, or the bottleneck
     /// lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -259,6 +264,22 @@ pub struct ZoneLossStatus {
     pub extra_replicas: u32,
     /// Replicas of the wanted count that are left after the loss, when they are spread evenly.
     pub replicas_left: u32,
+}
+
+/// What an error budget does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SloStatus {
+    /// `Healthy`; `Spending`, when more is spent than may be and too little to act on; `Burning`; `Guarded`, when it burns
+    /// while a guard is active; `Unfit`, when it cannot be told.
+    pub state: String,
+    /// Where the targets stand, in percent of themselves; where it is only observed, where they would.
+    pub target_percent: u32,
+    /// Replicas that this adds to the present need; negative where it saves some.
+    pub replicas: String,
+    /// How many times as fast as it may the error budget burns, by window; absent where it is not known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub burn_rates: BTreeMap<String, String>,
 }
 
 /// One schedule.

@@ -9,13 +9,13 @@ use super::identity::{moment, timestamp};
 use crate::api::{
     CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus, GuardStatus,
     HeadroomStatus, MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus,
-    StartUpStatus, StepStatus, ZoneLossStatus,
+    SloStatus, StartUpStatus, StepStatus, ZoneLossStatus,
 };
 use crate::audit::Flaw;
 use crate::control::{
-    Activation, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport, HeadroomReport,
-    RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport, StartUp, Step, significant,
-    spelled,
+    Activation, BURN_WINDOWS, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport,
+    HeadroomReport, RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport, SloReport, StartUp,
+    Step, significant, spelled,
 };
 use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
@@ -84,6 +84,7 @@ impl Report<'_> {
                 extra_replicas: kept.extra,
                 replicas_left: kept.left,
             }),
+            slo: decision.slo.as_ref().map(slo),
             advice: decision.advice.iter().map(|sentence| bounded(sentence, 1024)).collect(),
             deficit: decision.deficit.as_ref().filter(|deficit| deficit.excess > 0.0).map(deficit_status),
             decision: decision.from.map(|from| DecisionStatus {
@@ -117,6 +118,7 @@ impl Report<'_> {
 fn keep_what_was_learnt(status: &mut ScalingPolicyStatus, before: Option<&ScalingPolicyStatus>) {
     let Some(before) = before else { return };
     status.drain = before.drain;
+    status.slo.clone_from(&before.slo);
     status.reversals.clone_from(&before.reversals);
     status.scalability.clone_from(&before.scalability);
     if status.guards.is_empty() {
@@ -198,6 +200,16 @@ fn headroom(learnt: HeadroomReport) -> HeadroomStatus {
         percent: ceil_count_forgiving(learnt.share * 100.0),
         unserved_percent: significant(learnt.unserved * 100.0),
         observed_hours: learnt.observed.rounded_seconds() / 3600,
+    }
+}
+
+fn slo(report: &SloReport) -> SloStatus {
+    let known = BURN_WINDOWS.iter().zip(report.burn).filter_map(|((name, _), rate)| Some((*name, rate?)));
+    SloStatus {
+        state: format!("{:?}", report.state),
+        target_percent: report.percent,
+        replicas: spelled(report.replicas),
+        burn_rates: known.map(|(name, rate)| (name.to_owned(), significant(rate))).collect(),
     }
 }
 

@@ -165,7 +165,8 @@ impl Written {
             Some((known.revision.clone(), known.since.clone(), known.ceiling))
         };
         let memory = |status: &ScalingPolicyStatus| {
-            (status.last_changes.clone(), status.start_up, status.drain, earned(status))
+            let targets = status.slo.as_ref().map(|slo| slo.target_percent);
+            (status.last_changes.clone(), status.start_up, status.drain, earned(status), targets)
         };
         (since >= CHECKPOINT_INTERVAL && memory(last) != memory(next)).then_some(Occasion::Checkpoint)
     }

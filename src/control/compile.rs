@@ -9,6 +9,7 @@ use super::policy::{
     Compat, ConnectionSource, Connections, Fallback, FitRules, Held, LeadCompensation, MaxConcurrent, Policy,
     PolicyError, Rate, Rules, Scalability, ScalabilityLaw, Signal, WarmUp,
 };
+use super::slo::Slo;
 use crate::api::{
     self, Direction, HeadroomEnforcement, Mode, PolicyKind, Quantity, Role, ScalingPolicySpec, TargetKind,
 };
@@ -79,6 +80,7 @@ impl Policy {
                 enforced: spec.headroom.lead_compensation.enforcement == HeadroomEnforcement::Enforce,
                 most: f64::from(spec.headroom.lead_compensation.max_percent) / 100.0,
             },
+            slo: spec.slo.as_ref().map(|slo| faults.slo(slo)),
             connections: ceilings
                 .connections
                 .iter()
@@ -151,6 +153,33 @@ impl Faults {
             enforced: calibrated.enforcement == HeadroomEnforcement::Enforce,
             unserved: unserved / 100.0,
             most: f64::from(calibrated.max_percent) / 100.0,
+        }
+    }
+
+    fn slo(&mut self, slo: &api::Slo) -> Slo {
+        let objective = self.quantity(
+            "slo.objectivePercent",
+            &slo.objective_percent,
+            |percent| (50.0..100.0).contains(&percent),
+            "write the percentage of good events that is aimed at, at least 50 and below 100, for example \"99.9\"",
+        );
+        self.require(slo.prometheus.query.contains(api::WINDOW), || {
+            "slo.prometheus.query is asked about several windows: write $window where the range goes"
+                .to_owned()
+        });
+        let bounds = slo.target_percent;
+        self.require((20..=100).contains(&bounds.min) && (100..=150).contains(&bounds.max), || {
+            format!(
+                "slo.targetPercent is {} to {}: min lies between 20 and 100, max between 100 and 150",
+                bounds.min, bounds.max
+            )
+        });
+        Slo {
+            budget: 1.0 - objective / 100.0,
+            least: f64::from(bounds.min) / 100.0,
+            most: f64::from(bounds.max) / 100.0,
+            enforced: slo.enforcement == HeadroomEnforcement::Enforce,
+            max_age: Span::from_seconds(slo.freshness.max_age_seconds.into()),
         }
     }
 

@@ -10,6 +10,7 @@ use super::policy::Policy;
 use super::reason::Reason;
 use super::scalability::significant;
 use super::settle::{Orders, Outcome};
+use super::slo::{self, SloReport};
 use crate::api::Role;
 use crate::capacity::Counts;
 use crate::time::Span;
@@ -29,6 +30,8 @@ pub(super) struct Seen<'a> {
     pub(super) spec_replicas: u32,
     pub(super) demand: &'a Demand,
     pub(super) guards: &'a [GuardReport],
+    /// What the error budget does.
+    pub(super) slo: Option<&'a SloReport>,
     /// Where the bottleneck is, if something could tell.
     pub(super) bottleneck: Option<Condition>,
     /// The count after stabilization, headroom left out.
@@ -74,6 +77,7 @@ pub(super) fn seen(seen: &Seen<'_>) -> Vec<Condition> {
     let mut conditions = vec![able];
     conditions.extend(seen.bottleneck.clone());
     conditions.extend(infeasible);
+    conditions.extend(seen.slo.map(slo::condition));
     if let Some((reversals, window)) = seen.reversals {
         let message = format!(
             "the count changed direction {reversals} times in 30 minutes: nothing is removed before {window} of calm"
@@ -337,7 +341,10 @@ fn scaling_limited(seen: &Seen<'_>) -> Condition {
                 format!("{} replicas are unmet", outcome.unmet)
             };
             let limit = limit.in_words();
-            if outcome.replicas < allowed {
+            if outcome.replicas > allowed {
+                let there = outcome.replicas;
+                format!("needs {need}, {limit} allows {allowed} of the {there} that there are: {unmet}")
+            } else if outcome.replicas < allowed {
                 format!("needs {need}, {limit} will allow {allowed}: {unmet}")
             } else {
                 format!("needs {need}, held at {} by {limit}: {unmet}", outcome.replicas)

@@ -17,6 +17,7 @@ use super::reason::Reason;
 use super::scale_in::{Scene, hold_scale_in};
 use super::schedules::{self, ScheduleReport};
 use super::settle::{Orders, Outcome, Wish, settle, settle_as_hpa};
+use super::slo;
 use super::trail::Trail;
 use super::zones;
 use crate::api::{FallbackBehavior, Mode, WarmUpSource};
@@ -82,6 +83,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         guards: Vec::new(),
         schedules: Vec::new(),
         zone_loss: None,
+        slo: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,
@@ -116,10 +118,8 @@ fn weigh(
 
     // The headroom's replicas serve nobody: demand is compared with the rest.
     let base = spec.saturating_sub(policy.headroom_replicas).max(1);
-    let turns = memory.changes.turns(FLAPPING_SPAN, now);
-    let reversals = count_of(turns.len());
-    let widened = widened(policy.scale_down.window, reversals, policy.compat);
-    let scale_down_window = widened + policy.scale_down_delay();
+    let (turns, reversals, scale_down_window) = flapping(policy, memory, now);
+    let slo = slo::track(policy, &observation.slo, guards.first(), &mut memory.slo, now);
     let ground = Ground {
         policy,
         counts: &counts,
@@ -130,6 +130,7 @@ fn weigh(
         ahead: ahead(policy, memory),
         teaches: rollout == Rollout::Settled && guards.first().is_none() && spec < limits.soft.replicas,
         guarded_by: guards.first(),
+        target_share: slo::share(slo.as_ref()),
         now,
     };
     let demand = demand(&ground, &observation.readings, memory, &mut trail);
@@ -137,11 +138,7 @@ fn weigh(
         memory.last_fresh = Some(now);
     }
     let stabilized = stabilize(&ground, &demand, memory, &mut trail);
-    if spec == 0 && policy.compat == Compat::None {
-        // While somebody holds 0, the present count with which a gap begins protects nothing: once they let go, the window
-        // begins with the count that they set.
-        memory.last_recommendation = None;
-    }
+    forget_while_held_at_zero(policy, spec, memory);
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
@@ -191,6 +188,7 @@ fn weigh(
         spec_replicas: spec,
         demand: &demand,
         guards: &guarded,
+        slo: slo.as_ref(),
         bottleneck,
         stabilized,
         unknown_past: memory.unknown_past(scale_down_window, now),
@@ -209,7 +207,7 @@ fn weigh(
     let movable = orders.may_write() && orders.frozen.is_none() && contest.is_none() && spec > 0;
     let wanted = wanted(policy, &orders, &outcome, &guards, &limits, spec);
     let footprint = footprint(workload, memory, wanted, movable);
-    let case = advice::Case {
+    let advice = advice::Case {
         policy,
         outcome: &outcome,
         guards: &guarded,
@@ -217,10 +215,11 @@ fn weigh(
         shares: &observation.shares,
         peak: memory.scalability_peak(policy),
         moved: memory.bottleneck.moved,
-    };
-    let advice = case.sentences();
+    }
+    .sentences();
     let deficit = deficit(policy, &demand.signals, counts.capacity);
-    let zone_loss = zones::report(policy, &demand.signals, outcome.replicas);
+    let zone_loss = zones::report(policy, &demand.signals, ground.target_share, outcome.replicas);
+    let slo = slo::weighed(slo, &demand.signals);
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
@@ -230,6 +229,7 @@ fn weigh(
         guards: guarded,
         schedules,
         zone_loss,
+        slo,
         advice,
         deficit,
         scalability,
@@ -268,6 +268,7 @@ fn report(
         guards: Vec::new(),
         schedules: Vec::new(),
         zone_loss: None,
+        slo: None,
         advice: Vec::new(),
         deficit: None,
         counts: Some(counts),
@@ -279,6 +280,22 @@ fn report(
         wants_age,
         footprint: None,
     }
+}
+
+/// While somebody holds 0, the present count with which a gap begins protects nothing: once they let go, the window begins
+/// with the count that they set.
+fn forget_while_held_at_zero(policy: &Policy, spec: u32, memory: &mut Memory) {
+    if spec == 0 && policy.compat == Compat::None {
+        memory.last_recommendation = None;
+    }
+}
+
+/// The reversals of the last while, how many, and how far back a scale-in looks for them.
+fn flapping(policy: &Policy, memory: &Memory, now: Time) -> (Vec<Time>, u32, Span) {
+    let turns = memory.changes.turns(FLAPPING_SPAN, now);
+    let reversals = count_of(turns.len());
+    let widened = widened(policy.scale_down.window, reversals, policy.compat);
+    (turns, reversals, widened + policy.scale_down_delay())
 }
 
 /// How long past recommendations and needs are kept.

@@ -10,6 +10,7 @@ use super::headroom::HeadroomReport;
 use super::observation::Workload;
 use super::reason::Reason;
 use super::schedules::ScheduleReport;
+use super::slo::SloReport;
 use super::zones::ZoneLossReport;
 use crate::api::Enforcement;
 use crate::capacity::Counts;
@@ -56,6 +57,9 @@ pub struct Decision {
     /// What is kept for the loss of zones; none where nothing is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_loss: Option<ZoneLossReport>,
+    /// What the error budget does; none where no objective is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<SloReport>,
     /// What would help, in plain sentences; only while something is unmet or the bottleneck lies behind the workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<String>,
@@ -266,6 +270,8 @@ pub enum ConditionType {
     BottleneckMoved,
     /// A ceiling lies below `minReplicas`.
     BudgetInfeasible,
+    /// Whether the error budget is spent no faster than it may be.
+    ErrorBudgetKept,
     /// The count changes direction too often.
     Flapping,
     /// A guard holds the count.

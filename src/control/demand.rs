@@ -61,6 +61,8 @@ pub(super) struct Ground<'a> {
     pub(super) teaches: bool,
     /// The guard under which safety nets are silent, if there is one.
     pub(super) guarded_by: Option<&'a str>,
+    /// The share of themselves at which targets are held, above 0: an error budget moves them.
+    pub(super) target_share: f64,
     pub(super) now: Time,
 }
 
@@ -206,7 +208,8 @@ fn see<'a>(
         let (rise, headroom) = look_forward(ground, signal, memory, bare);
         let added = if policy.lead_compensation.enforced { rise } else { 0.0 };
         let learnt = headroom.filter(|headroom| headroom.added).map_or(0.0, |headroom| headroom.replicas);
-        let headed = bare + added + (bare * (policy.headroom_factor - 1.0)).max(learnt);
+        let headed =
+            (bare + added + (bare * (policy.headroom_factor - 1.0)).max(learnt)) / ground.target_share;
         let grow = memory.fast.update(headed, ground.now, policy.scale_up_half_life);
         let slow = memory.slow.update(headed, ground.now, policy.scale_down_half_life);
         let lags = policy.compat == Compat::None && slow > headed * (1.0 + SMOOTHING_TAIL);
@@ -359,6 +362,9 @@ fn need_sentence(ground: &Ground<'_>, seen: &Seen<'_>, need: Need) -> String {
         let ahead = ground.ahead.horizon();
         head = format!("{head} + {} that its rise will take in {ahead}", spelled(need.rise));
     }
+    if (ground.target_share - 1.0).abs() > f64::EPSILON {
+        head = format!("{head}, at {} of the target for the error budget,", percent(ground.target_share));
+    }
     let needs = spelled(need.headed);
     match signal.kind {
         TargetKind::AverageValue => {
@@ -471,7 +477,9 @@ fn no_scale_down(ground: &Ground<'_>, seen: &[Seen<'_>]) -> Option<(Reason, Stri
         (Reason::SignalsUnfit, format!("nothing is removed while {} is not fit to use", seen.signal.name))
     });
     let over = || {
-        let above = seen.iter().find(|seen| seen.need.is_some_and(|need| need.bare > from_count(serving)))?;
+        let above = seen.iter().find(|seen| {
+            seen.need.is_some_and(|need| need.bare / ground.target_share > from_count(serving))
+        })?;
         Some((
             Reason::ServingAboveTarget,
             format!(

@@ -145,6 +145,7 @@ impl Memory {
             memory: Self {
                 start_up: self.start_up.clone(),
                 drain: self.drain.clone(),
+                slo: self.slo.learnt(),
                 // Pods that are made up teach nothing.
                 last_evaluation: Some(history.moments.first.min(began)),
                 ..Self::default()
@@ -268,6 +269,7 @@ impl<'a> Scene<'a> {
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: Vec::new(),
         }
     }

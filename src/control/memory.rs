@@ -11,6 +11,7 @@ use super::overwritten::Overwritten;
 use super::policy::{Compat, Policy};
 use super::rate::Changes;
 use super::scalability::{RecalledScalability, ScalabilityMemory};
+use super::slo::SloMemory;
 use super::trend::Trend;
 use super::window::{Extreme, Window};
 use crate::api::Role;
@@ -66,6 +67,8 @@ pub struct Memory {
     pub(super) start_up_until: Option<Time>,
     /// Time from the request to shut down until a pod was gone.
     pub(super) drain: Durations,
+    /// Where an error budget has moved the targets.
+    pub(super) slo: SloMemory,
     /// The workload's scalability law, as far as it is known.
     pub(super) scalability: ScalabilityMemory,
     /// What is known of the time before.
@@ -152,6 +155,7 @@ impl Default for Memory {
             start_up: Durations::default(),
             start_up_until: None,
             drain: Durations::default(),
+            slo: SloMemory::default(),
             scalability: ScalabilityMemory::default(),
             past: Past::None,
         }
@@ -196,6 +200,11 @@ impl Memory {
     pub fn recall_start_up(&mut self, start_up: StartUp, until: Time) {
         self.start_up = Durations::recalled(start_up.p50, start_up.p90, start_up.p90, start_up.samples);
         self.start_up_until = Some(until);
+    }
+
+    /// A memory that knows where an error budget had moved the targets before it began, in whole percent of themselves.
+    pub fn recall_slo(&mut self, percent: u32) {
+        self.slo = SloMemory::recalled(percent);
     }
 
     /// A memory that knows of a scalability ceiling from before it began, for example from status after a restart.
@@ -299,6 +308,7 @@ impl Memory {
                     asked: self.asked.map(|asked| Asked { at: now, ..asked }),
                     start_up: std::mem::take(&mut self.start_up),
                     drain: std::mem::take(&mut self.drain),
+                    slo: self.slo.learnt(),
                     scalability: std::mem::take(&mut self.scalability),
                     signals: Self::learnt(&self.signals),
                     guards: std::mem::take(&mut self.guards),

@@ -24,6 +24,7 @@ mod scalability;
 mod scale_in;
 mod schedules;
 mod settle;
+mod slo;
 mod trail;
 mod trend;
 mod window;
@@ -52,6 +53,7 @@ pub use reason::Reason;
 pub use scalability::RecalledScalability;
 pub(crate) use scalability::significant;
 pub use schedules::ScheduleReport;
+pub use slo::{BURN_WINDOWS, Slo, SloReport, SloState};
 pub use trail::spelled;
 pub use zones::ZoneLossReport;
 

@@ -28,6 +28,9 @@ pub struct Observation {
     /// What metrics were a day ago and since, to learn headroom from; told once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lessons: Vec<Lesson>,
+    /// The share of bad events in each of [`BURN_WINDOWS`](super::BURN_WINDOWS); empty where no objective is declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Reading>,
     /// Other autoscalers and policies on the same workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use super::headroom::CalibratedHeadroom;
+use super::slo::Slo;
+
 use crate::api::{
     Absent, AveragedOver, Comparison, Coverage, Enforcement, FallbackBehavior, GuardAction, Mode, OnMissing,
     PolicyKind, Ramp, Role, RolloutOverlap, ScalabilityFit, SelectPolicy, TargetKind, WarmUpSource, Warnings,
@@ -73,6 +75,8 @@ pub struct Policy {
     pub calibrated: CalibratedHeadroom,
     /// What a trend may add.
     pub lead_compensation: LeadCompensation,
+    /// A service level objective.
+    pub slo: Option<Slo>,
     /// Connection ceilings.
     pub connections: Vec<Connections>,
     /// Scalability ceiling.

@@ -202,6 +202,14 @@ pub enum Reason {
     HeadroomCovers,
     /// The headroom declared is less than what load does while pods start.
     HeadroomTooSmall,
+    /// The error budget is spent no faster than it may be.
+    BudgetHealthy,
+    /// The error budget is spent faster than it may be, too little to act on.
+    BudgetSpending,
+    /// The error budget burns.
+    BudgetBurning,
+    /// The burn rate of the error budget is not fit to use.
+    BurnRateUnfit,
     /// Load rises faster than pods start, whatever headroom there is.
     LoadOutrunsPods,
     /// The fallback acts.

@@ -22,21 +22,26 @@ pub struct ZoneLossReport {
 }
 
 /// What is kept, where demand asks for `need` and `replicas` are wanted.
-pub(super) fn report(policy: &Policy, signals: &[SignalReport], replicas: u32) -> Option<ZoneLossReport> {
+pub(super) fn report(
+    policy: &Policy,
+    signals: &[SignalReport],
+    target_share: f64,
+    replicas: u32,
+) -> Option<ZoneLossReport> {
     let zones = policy.zones.filter(|_| policy.compat == Compat::None)?;
     let largest = signals.iter().filter(|signal| signal.need.is_some()).max_by_key(|signal| signal.need);
-    let extra = largest.map_or(0, |signal| extra(policy, signal));
+    let extra = largest.map_or(0, |signal| extra(policy, signal, target_share));
     Some(ZoneLossReport { zones, extra, left: zones.left(replicas) })
 }
 
 /// What of a need is there for the loss alone: what other headroom keeps anyway is not.
-fn extra(policy: &Policy, signal: &SignalReport) -> u32 {
+fn extra(policy: &Policy, signal: &SignalReport, target_share: f64) -> u32 {
     let need = signal.need.unwrap_or(0);
     let rise = signal.rise.filter(|_| policy.lead_compensation.enforced).unwrap_or(0.0);
     let learnt = signal.headroom.filter(|headroom| headroom.added).map_or(0.0, |headroom| headroom.replicas);
-    let bare = (from_count(need) - rise).max(0.0) / policy.headroom_factor;
+    let bare = (from_count(need) * target_share - rise).max(0.0) / policy.headroom_factor;
     let other = (bare * (policy.declared_headroom - 1.0)).max(learnt);
-    need.saturating_sub(ceil_count_forgiving(bare + rise + other))
+    need.saturating_sub(ceil_count_forgiving((bare + rise + other) / target_share))
 }
 
 /// So many that `minReplicas` are left.

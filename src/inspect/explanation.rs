@@ -198,6 +198,42 @@ pub(super) fn decision(status: &ScalingPolicyStatus, now: Time, paint: Paint) ->
     text
 }
 
+/// What is added to the need that the load itself has, or kept whatever it is.
+fn ahead(status: &ScalingPolicyStatus) -> Vec<Vec<String>> {
+    let row = |what: String, replicas: String, why: String| vec![what, replicas, why];
+    let mut rows = Vec::new();
+    for metric in &status.metrics {
+        if let Some(headroom) = &metric.headroom {
+            let why = format!(
+                "{} % of need, learnt over {} h: {} % of the load would go unserved",
+                headroom.percent, headroom.observed_hours, headroom.unserved_percent
+            );
+            rows.push(row(format!("{}, headroom", metric.name), format!("+{}", headroom.replicas), why));
+        }
+        if let Some(rise) = &metric.rise {
+            let why = "its steady rise until pods asked for now serve".to_owned();
+            rows.push(row(format!("{}, rise", metric.name), format!("+{rise}"), why));
+        }
+    }
+    if let Some(slo) = &status.slo {
+        let sign = if slo.replicas.starts_with('-') { "" } else { "+" };
+        let why = format!("{}, targets at {} %", slo.state, slo.target_percent);
+        rows.push(row("error budget".to_owned(), format!("{sign}{}", slo.replicas), why));
+    }
+    if let Some(kept) = &status.zone_loss {
+        let why = format!(
+            "for the loss of {} of {} zones, which leaves {}",
+            kept.survives, kept.zones, kept.replicas_left
+        );
+        rows.push(row("zones".to_owned(), format!("+{}", kept.extra_replicas), why));
+    }
+    for schedule in &status.schedules {
+        let floor = schedule.replicas.map_or_else(|| "–".to_owned(), |replicas| format!("≥ {replicas}"));
+        rows.push(row(format!("schedule {}", schedule.name), floor, schedule.state.clone()));
+    }
+    rows
+}
+
 /// What a decision rests on: signals, ceilings, guards, pods, conditions.
 pub(super) fn surroundings(status: &ScalingPolicyStatus, now: Time, paint: Paint) -> String {
     let mut text = String::new();
@@ -218,6 +254,7 @@ pub(super) fn surroundings(status: &ScalingPolicyStatus, now: Time, paint: Paint
         })
         .collect();
     section(&mut text, "Signals (value of target)", &signals, paint);
+    section(&mut text, "Ahead of the load, in replicas", &ahead(status), paint);
     let ceilings: Vec<_> = status
         .ceilings
         .iter()

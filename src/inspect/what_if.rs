@@ -302,6 +302,7 @@ impl Seen<'_> {
             shares: self.shares(assumed),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals,
         }
     }

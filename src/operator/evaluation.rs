@@ -70,6 +70,7 @@ fn guard_questions(
 struct Readings {
     metrics: Vec<Reading>,
     guards: Vec<Reading>,
+    slo: Vec<Reading>,
 }
 
 /// Growth under a limit on connections counts every pod that holds some; a watch may not have told of all. Nothing is
@@ -152,7 +153,7 @@ impl PolicyTask {
         let guards = guard_questions(spec, ask_age, newer_than);
         let signals = &self.context.signals;
         let namespace = &record.key.namespace;
-        let (metrics, guards) = futures::join!(
+        let (metrics, guards, slo) = futures::join!(
             join_all(spec.metrics.iter().zip(&metrics).map(|(metric, question)| {
                 signals.evaluate(&metric.prometheus.server, namespace, question, now)
             })),
@@ -161,9 +162,10 @@ impl PolicyTask {
                 namespace,
                 question,
                 now
-            )))
+            ))),
+            self.state.slo.read(signals.as_ref(), namespace, spec.slo.as_ref(), ask_age, now)
         );
-        Readings { metrics, guards }
+        Readings { metrics, guards, slo }
     }
 
     /// Decides and writes. When the workload changed meanwhile, the decision is dropped with its memory and made anew.
@@ -185,6 +187,7 @@ impl PolicyTask {
             shares: Vec::new(),
             scalability: self.samples(record, policy, self.context.clock.now()),
             lessons: self.lessons(record, policy, self.context.clock.now()),
+            slo: readings.slo,
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;
@@ -345,6 +348,7 @@ impl PolicyTask {
             reversals: recalled.reversals,
             start_up: recalled.start_up,
             drain: recalled.drain,
+            target_percent: recalled.target_percent,
             scalability: recalled.scalability,
             guards: recalled.guards,
             bottleneck_moved: recalled.bottleneck_moved,

@@ -1,6 +1,7 @@
 //! The loop that joins the rooms: observe, decide, act, report. It decides nothing itself.
 
 mod budgets;
+mod burn_rates;
 mod clock;
 mod evaluation;
 mod history;

@@ -17,6 +17,8 @@ pub struct Recalled {
     pub start_up: Option<(StartUp, Time)>,
     /// Drain times.
     pub drain: Option<Drain>,
+    /// Where an error budget had moved the targets, in whole percent.
+    pub target_percent: Option<u32>,
     /// The scalability ceiling.
     pub scalability: Option<RecalledScalability>,
     /// Guards that were active, by name.
@@ -37,6 +39,7 @@ impl Recalled {
             reversals: status.reversals.iter().rev().map(|turn| moment(turn.0)).collect(),
             start_up: status.start_up.map(start_up_times).zip(as_of),
             drain: status.drain.map(drain_times),
+            target_percent: status.slo.as_ref().map(|slo| slo.target_percent),
             scalability: status.scalability.as_ref().and_then(earned_scalability),
             guards: guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect(),
             bottleneck_moved: status.conditions.iter().any(|condition| {
@@ -52,6 +55,7 @@ impl Recalled {
             reversals: record.reversals.clone(),
             start_up: record.start_up,
             drain: record.drain,
+            target_percent: record.target_percent,
             scalability: record.scalability,
             guards: record.guards.clone(),
             bottleneck_moved: record.bottleneck_moved,
@@ -70,6 +74,9 @@ impl Recalled {
         }
         if let Some(drain) = self.drain {
             memory.recall_drain(drain);
+        }
+        if let Some(percent) = self.target_percent {
+            memory.recall_slo(percent);
         }
         if let Some(known) = self.scalability {
             memory.recall_scalability(known);

@@ -48,6 +48,9 @@ pub struct Record {
     /// Drain times known from before; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
+    /// Where an error budget had moved the targets before, in whole percent; only with `first`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_percent: Option<u32>,
     /// The scalability ceiling known from before, with the first decision of a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scalability: Option<RecalledScalability>,
@@ -186,6 +189,7 @@ mod tests {
             shares: Vec::new(),
             scalability: crate::control::ScalabilityView::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: Vec::new(),
         }
     }
@@ -219,6 +223,7 @@ mod tests {
                 reversals: Vec::new(),
                 start_up: None,
                 drain: None,
+                target_percent: None,
                 scalability: None,
                 guards: Vec::new(),
                 bottleneck_moved: false,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::budgets::Budgets;
+use super::burn_rates::BurnRates;
 use super::clock::Clock;
 use super::history::Recall;
 use super::lessons::Lessons;
@@ -86,6 +87,8 @@ pub(super) struct State {
     pub samples: Samples,
     /// What is read to learn headroom from.
     pub lessons: Lessons,
+    /// What is read of the error budget.
+    pub slo: BurnRates,
     /// What was known from before.
     pub recalled: Recalled,
     /// Nothing has been decided yet.
@@ -125,6 +128,7 @@ impl PolicyTask {
             recollection: None,
             samples: Samples::default(),
             lessons: Lessons::default(),
+            slo: BurnRates::default(),
             first: true,
             compiled: None,
             evaluations: 0,

@@ -124,6 +124,7 @@ pub(super) fn follow(
         guards: Vec::new(),
         schedules: Vec::new(),
         zone_loss: None,
+        slo: None,
         advice: Vec::new(),
         deficit: None,
         counts: None,

@@ -64,6 +64,7 @@ impl<'a> Course<'a> {
             shares: Vec::new(),
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

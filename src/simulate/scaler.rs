@@ -137,6 +137,7 @@ impl PolicyScaler {
             shares: around.shares,
             scalability: around.scalability,
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: Vec::new(),
         };
         decide(&self.policy, &observation, memory, now)

@@ -149,6 +149,11 @@ pub fn map(
             guard.signal.name, guard.signal.name
         ));
     }
+    if mapped.policy.slo.take().is_some() {
+        mapped.notes.push(
+            "the slo is left out: what fails is not simulated, so the targets stay as declared".to_owned(),
+        );
+    }
     fit(&mut mapped);
     if mapped.policy.signals.iter().all(|signal| signal.role != Role::Leading) {
         return Err(format!(

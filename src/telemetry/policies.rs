@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::audit::{self, Flaw, Level};
 use crate::cluster::PolicyKey;
-use crate::control::{Condition, ConditionStatus, ConditionType, Decision, GuardState, Policy};
+use crate::control::{BURN_WINDOWS, Condition, ConditionStatus, ConditionType, Decision, GuardState, Policy};
 use crate::number::from_count;
 use crate::signal::SignalState;
 use crate::time::Span;
@@ -73,9 +73,12 @@ const SCALABILITY_BETA: usize = 27;
 const SCALABILITY_PEAK: usize = 28;
 const CONDITION: usize = 29;
 const SCHEDULE: usize = 30;
-const FINDINGS: usize = 31;
+const SIGNAL_HEADROOM: usize = 31;
+const BURN_RATE: usize = 32;
+const TARGET_RATIO: usize = 33;
+const FINDINGS: usize = 34;
 
-const DESCRIPTIONS: [Description; 32] = [
+const DESCRIPTIONS: [Description; 35] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -149,6 +152,21 @@ const DESCRIPTIONS: [Description; 32] = [
         "The floor that a schedule sets now; 0 while it sets none",
     ),
     describe(
+        "signal_headroom_replicas",
+        Some("signal"),
+        "Headroom learnt of a signal in replicas; absent until enough was seen",
+    ),
+    describe(
+        "slo_burn_rate",
+        Some("window"),
+        "How many times as fast as it may the error budget burns, by window; absent where it is not known",
+    ),
+    describe(
+        "slo_target_ratio",
+        None,
+        "The share of themselves at which targets stand for the error budget; absent where no objective is declared",
+    ),
+    describe(
         "workload_findings",
         Some("level"),
         "What the audit of the workload found, by level; absent while its manifest cannot be seen",
@@ -186,6 +204,7 @@ impl PolicyFigures {
             figures.real(SIGNAL_VALUE, label(), signal.value);
             figures.real(SIGNAL_TARGET, label(), Some(signal.target));
             figures.count(SIGNAL_NEED, label(), signal.need);
+            figures.real(SIGNAL_HEADROOM, label(), signal.headroom.map(|headroom| headroom.replicas));
             figures.real(SIGNAL_AGE, label(), signal.age.map(Span::seconds));
             figures.count(SIGNAL_FIT, label(), Some(u32::from(signal.state == SignalState::Fresh)));
         }
@@ -204,6 +223,12 @@ impl PolicyFigures {
         }
         for schedule in &decision.schedules {
             figures.count(SCHEDULE, Some(schedule.name.clone()), Some(schedule.floor.unwrap_or(0)));
+        }
+        if let Some(slo) = &decision.slo {
+            for ((window, _), rate) in BURN_WINDOWS.iter().zip(slo.burn) {
+                figures.real(BURN_RATE, Some((*window).to_owned()), rate);
+            }
+            figures.real(TARGET_RATIO, None, Some(from_count(slo.percent) / 100.0));
         }
         let moved =
             decision.conditions.iter().find(|condition| condition.kind == ConditionType::BottleneckMoved);

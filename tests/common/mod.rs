@@ -71,6 +71,7 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         shares: Vec::new(),
         scalability: ScalabilityView::default(),
         lessons: Vec::new(),
+        slo: Vec::new(),
         rivals: Vec::new(),
     }
 }

@@ -114,6 +114,7 @@ impl Autoscaler {
             }),
             overrides: Overrides::default(),
             lessons: Vec::new(),
+            slo: Vec::new(),
             rivals: Vec::new(),
             guards: Vec::new(),
             shares: Vec::new(),

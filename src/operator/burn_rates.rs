@@ -1,0 +1,176 @@
+//! How fast an error budget burns, asked at each evaluation for the shortest window and seldom for the long ones, which
+//! change slowly and cost the server most.
+
+use futures::future::join_all;
+
+use super::signals::Signals;
+use crate::api::{Slo, WINDOW};
+use crate::control::BURN_WINDOWS;
+use crate::prometheus::Evaluation;
+use crate::signal::{Age, Answer, Reading};
+use crate::time::{Span, Time};
+
+/// A window is asked about again when so much of it has passed.
+const REFRESH_SHARE: u64 = 60;
+
+/// What was read of an objective.
+#[derive(Debug, Default)]
+pub(super) struct BurnRates {
+    slo: Option<Slo>,
+    /// For each of [`BURN_WINDOWS`], when it was asked, and the answer.
+    read: [Option<(Time, Reading)>; BURN_WINDOWS.len()],
+}
+
+impl BurnRates {
+    /// The share of bad events in each of [`BURN_WINDOWS`]; nothing where no objective is declared.
+    pub(super) async fn read(
+        &mut self,
+        signals: &dyn Signals,
+        namespace: &str,
+        slo: Option<&Slo>,
+        ask_age: bool,
+        now: Time,
+    ) -> Vec<Reading> {
+        if self.slo.as_ref() != slo {
+            *self = Self { slo: slo.cloned(), ..Self::default() };
+        }
+        let Some(slo) = slo else { return Vec::new() };
+        let asked = BURN_WINDOWS.iter().zip(&mut self.read).enumerate().map(
+            async |(number, ((window, length), kept))| {
+                let due = match kept {
+                    Some((at, reading)) => {
+                        now < *at
+                            || now.since(*at) >= refresh(*length)
+                            || !matches!(reading.answer, Answer::Value(_))
+                    }
+                    None => true,
+                };
+                if due {
+                    // The age of what is newest is the same in all of them.
+                    let question = question(slo, window, number == 0 && ask_age);
+                    let reading = signals.evaluate(&slo.prometheus.server, namespace, &question, now).await;
+                    *kept = Some((now, reading));
+                }
+                kept.as_ref().map(|(at, reading)| as_of(reading, *at))
+            },
+        );
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+}
+
+/// How long an answer about a window stands.
+fn refresh(length: Span) -> Span {
+    Span::from_millis(length.millis().div_euclid(REFRESH_SHARE))
+}
+
+fn question(slo: &Slo, window: &str, ask_age: bool) -> Evaluation {
+    Evaluation {
+        query: slo.prometheus.query.replace(WINDOW, window),
+        freshness_query: slo.freshness.query.as_ref().map(|query| query.replace(WINDOW, window)),
+        max_age: Span::from_seconds(slo.freshness.max_age_seconds.into()),
+        coverage: false,
+        ask_age,
+        newer_than: None,
+    }
+}
+
+/// A reading that was taken at an earlier evaluation grows old.
+fn as_of(reading: &Reading, at: Time) -> Reading {
+    let age = match &reading.age {
+        Age::Measured(age) => Age::Earlier { age: *age, at },
+        age => age.clone(),
+    };
+    Reading { age, ..reading.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::signal::Moments;
+
+    /// Remembers what it was asked.
+    #[derive(Default)]
+    struct Asked {
+        queries: Mutex<Vec<String>>,
+        away: Mutex<bool>,
+    }
+
+    impl Signals for Asked {
+        fn evaluate<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a str,
+            asked: &'a Evaluation,
+            _: Time,
+        ) -> BoxFuture<'a, Reading> {
+            self.queries.lock().unwrap().push(asked.query.clone());
+            let answer = if *self.away.lock().unwrap() {
+                Answer::Failed("away".to_owned())
+            } else {
+                Answer::Value(0.001)
+            };
+            let reading =
+                Reading { answer, warnings: Vec::new(), age: Age::Measured(Span::ZERO), covered_pods: None };
+            Box::pin(async move { reading })
+        }
+
+        fn history<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a str,
+            _: &'a Evaluation,
+            _: Moments,
+        ) -> BoxFuture<'a, Result<Vec<Reading>, String>> {
+            Box::pin(async { Err("nothing is kept".to_owned()) })
+        }
+    }
+
+    fn slo() -> Slo {
+        serde_json::from_value(serde_json::json!({
+            "objectivePercent": "99.9", "prometheus": {"query": "sum(rate(bad[$window])) / sum(rate(all[$window]))"}
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn long_windows_are_asked_about_seldom_and_at_once_again_after_a_failure() {
+        let (server, slo) = (Asked::default(), slo());
+        let mut burn_rates = BurnRates::default();
+        let at = |evaluation: i64| Time::from_seconds(1_790_000_000 + 15 * evaluation);
+        for evaluation in 0..240 {
+            let readings = burn_rates.read(&server, "shop", Some(&slo), true, at(evaluation)).await;
+            assert_eq!(readings.len(), BURN_WINDOWS.len());
+        }
+        let asked = |window: &str| {
+            let query = format!("sum(rate(bad[{window}])) / sum(rate(all[{window}]))");
+            server.queries.lock().unwrap().iter().filter(|asked| **asked == query).count()
+        };
+        assert_eq!(["5m", "30m", "1h", "6h", "3d"].map(asked), [240, 120, 60, 10, 1], "in an hour");
+
+        *server.away.lock().unwrap() = true;
+        for evaluation in 240..720 {
+            burn_rates.read(&server, "shop", Some(&slo), true, at(evaluation)).await;
+        }
+        server.queries.lock().unwrap().clear();
+        *server.away.lock().unwrap() = false;
+        let readings = burn_rates.read(&server, "shop", Some(&slo), true, at(720)).await;
+        assert!(readings.iter().all(|reading| reading.answer == Answer::Value(0.001)), "{readings:?}");
+        assert_eq!(["5m", "30m", "1h", "6h", "3d"].map(asked), [1, 1, 1, 1, 1]);
+
+        let other = Slo {
+            prometheus: crate::api::PrometheusQuery {
+                query: "other[$window]".to_owned(),
+                ..slo.prometheus.clone()
+            },
+            ..slo
+        };
+        server.queries.lock().unwrap().clear();
+        burn_rates.read(&server, "shop", Some(&other), true, at(721)).await;
+        assert_eq!(server.queries.lock().unwrap().len(), 5, "another query has other answers");
+        assert!(burn_rates.read(&server, "shop", None, true, at(722)).await.is_empty());
+    }
+}
