@@ -11,10 +11,10 @@ RUNS ?= 5
 export RUST_BACKTRACE := 0
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds manifests reference bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image setup gameday kind-demo kind-e2e kind-down sbom
+.PHONY: help demo test check lint chart-lint crds manifests reference bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image image-reproducible setup gameday kind-demo kind-e2e kind-down sbom
 
 help: ## Lists the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs what is missing (prometheus, etcd, PostgreSQL and its exporter, Helm's library), or says how to
 	@scripts/setup.sh
@@ -119,3 +119,6 @@ sbom: ## Prints the bill of materials as CycloneDX JSON
 
 image: ## Builds the container image plimsoll:dev with buildah, podman or docker
 	@scripts/image.sh
+
+image-reproducible: ## Builds the image twice, in two places, from nothing: one digest must come of it (needs buildah)
+	@scripts/reproducible.sh

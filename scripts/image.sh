@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Builds the container image: the operator, the libraries it names, the certificates of public authorities; no shell, no root.
-# The same program and the same SOURCE_DATE_EPOCH (default: the last commit's) make the same image. IMAGE is its name; BINARY a program that is built already; ARCHIVE a file to write the image to, and to keep it nowhere else.
+# Builds the container image: the operator, and the certificates of public authorities; no shell, no library, no root. Where musl
+# is not installed the program is not static, and its C library comes with it.
+# The same source and the same SOURCE_DATE_EPOCH (default: the last commit's) make the same image, wherever they lie. IMAGE is its
+# name; BINARY a program that is built already; ARCHIVE a file to write the image to, and to keep it nowhere else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,16 +18,28 @@ fi
 
 binary=${BINARY:-}
 if [ -z "$binary" ]; then
-  cargo build --release --bin plimsoll
-  binary=target/release/plimsoll
+  target=$(uname -m)-unknown-linux-musl
+  if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || ! command -v musl-gcc >/dev/null; then
+    echo "The program will not be static: rustup target add $target, and install musl-gcc (on Debian: apt-get install musl-tools)." >&2
+    target=$(uname -m)-unknown-linux-gnu
+  fi
+  built=${CARGO_TARGET_DIR:-$PWD/target}
+  # Neither where the source lies nor whose home it is may be read in the program.
+  rust=() c=()
+  for path in "$PWD=/plimsoll" "$built=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
+    rust+=("--remap-path-prefix=$path")
+    c+=("-ffile-prefix-map=$path")
+  done
+  RUSTFLAGS="${rust[*]}" CFLAGS="${c[*]}" cargo build --locked --profile image --target "$target" --bin plimsoll
+  binary=$built/$target/image/plimsoll
 fi
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 install -D -m 0755 "$binary" "$root/plimsoll"
 if command -v strip >/dev/null; then strip --strip-debug "$root/plimsoll"; fi
-# The loader and the C library are all that the binary needs of a system.
-ldd "$binary" | grep -o '/[^ )]*' | while read -r library; do
+# The loader and the C library are all that a program that is not static needs of a system.
+{ ldd "$binary" | grep -o '/[^ )]*' || true; } | while read -r library; do
   install -D -m 0755 "$library" "$root$library"
 done
 certificates=/etc/ssl/certs/ca-certificates.crt

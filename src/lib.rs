@@ -1,9 +1,10 @@
 //! Plimsoll scales a workload with its load, and never past what stands behind it can carry.
 //!
-//! Two kinds of rooms: those that think (`api`, `signal`, `capacity`, `ceiling`, `forecast`, `control`, `election`) are pure and
+//! Two kinds of rooms: those that think (`api`, `signal`, `capacity`, `ceiling`, `forecast`, `control`, `audit`, `election`) are pure and
 //! know no clock and no network; those that touch (`prometheus`, `cluster`, `operator`, `inspect`, `telemetry`) decide nothing.
 
 pub mod api;
+pub mod audit;
 pub mod budget;
 pub mod capacity;
 pub mod ceiling;

@@ -178,6 +178,30 @@ fn advice(yaml: &str, need: f64, disturb: impl Fn(&mut Observation)) -> Vec<Stri
 }
 
 #[test]
+fn where_sharing_is_off_an_enforced_budget_is_in_trouble_and_an_observed_one_is_not() {
+    for (enforcement, reason) in [("Enforce", Reason::SharingOff), ("Observe", Reason::BudgetFeasible)] {
+        let policy = policy(&format!(
+            "ceilings: {{connections: [{{name: db, budgetRef: {{name: orders}}, perPod: 20, enforcement: {enforcement}}}]}}\n"
+        ));
+        let mut world = observation(workload(20, START), vec![fresh(4200.0)]);
+        world.shares = vec![BudgetShare {
+            budget: "orders".to_owned(),
+            granted: None,
+            excess: 0,
+            recall: None,
+            message: "write numbers".to_owned(),
+            sharing_off: true,
+        }];
+        let decision = decide(&policy, &world, Memory::default(), START).0;
+        let found = |kind| decision.conditions.iter().find(|condition| condition.kind == kind).unwrap();
+        assert_eq!(found(ConditionType::BudgetInfeasible).reason, reason);
+        let ready = found(ConditionType::Ready);
+        assert_eq!(ready.status == ConditionStatus::False, reason == Reason::SharingOff, "{ready:?}");
+        assert_eq!(decision.write.is_some(), reason == Reason::BudgetFeasible, "{}", decision.message);
+    }
+}
+
+#[test]
 fn what_would_help_is_told_with_numbers() {
     let ceiling = |limit: &str| {
         format!("ceilings: {{connections: [{{name: orders-db, {limit}, perPod: 20, rolloutOverlap: 0}}]}}\n")
@@ -192,6 +216,7 @@ fn what_would_help_is_told_with_numbers() {
             excess: 0,
             recall: None,
             message: String::new(),
+            sharing_off: false,
         }];
     };
     let pooler = "or put a transaction pooler in front of orders-db and count its server connections: they follow the statements under \

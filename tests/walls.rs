@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 /// Rooms that think. `number` and `time` are their tools.
 const THINKING: [&str; 14] = [
     "src/api",
+    "src/audit",
     "src/signal",
     "src/capacity",
     "src/ceiling",

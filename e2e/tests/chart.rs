@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use e2e::bed::{Bed, BedError, Floor, Stage, Workload};
+use e2e::bed::{Bed, BedError, Floor, Stage, Workload, condition};
 use e2e::real::helm::{HelmError, helm, repository};
 use e2e::real::kubectl::print;
 use e2e::real::program::Program;
@@ -262,9 +262,22 @@ async fn an_operator_of_single_namespaces_says_that_it_shares_no_database_and_sc
         ceilings.into_iter().flatten().any(|one| one.reason.contains("installed for single namespaces"))
     };
     stage.until("told that budgets are not shared", says_so).await.unwrap();
+    let seen = stage.seen().await.unwrap();
+    for (kind, status) in [("BudgetInfeasible", "True"), ("Ready", "False")] {
+        let shown = condition(&seen, kind).unwrap();
+        assert_eq!((shown.status.as_str(), shown.reason.as_str()), (status, "SharingOff"), "{kind}");
+        let expected =
+            "sharing is off, so nothing is granted of budget orders-db and the count does not grow";
+        assert!(shown.message.starts_with(expected), "{}", shown.message);
+        assert!(shown.message.contains("inline: {maxConnections: …}"), "{}", shown.message);
+    }
     let numbers = json!([{"name": "orders-db", "inline": {"maxConnections": 1000}, "perPod": 10}]);
     stage.edit(json!({"ceilings": {"connections": numbers}})).await.unwrap();
     stage.until_wanted(10).await.unwrap();
+    let told = |policy: &ScalingPolicy| {
+        condition(policy, "BudgetInfeasible").is_some_and(|shown| shown.reason == "BudgetFeasible")
+    };
+    stage.until("told that numbers do", told).await.unwrap();
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl World {
             excess: if source.ratio(1, 8)? { source.arbitrary()? } else { 0 },
             recall: *source.choose(&[None, None, Some(Recall::Soft), Some(Recall::Hard)])?,
             message: String::new(),
+            sharing_off: false,
         };
         let shares = if source.ratio(1, 4)? { vec![share] } else { Vec::new() };
         let scalability = scalability(source, now)?;

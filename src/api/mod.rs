@@ -38,8 +38,8 @@ pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit}
 pub use schedule::Schedule;
 pub use slo::{Slo, TargetPercent, WINDOW};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, ForecastAccuracyStatus,
-    ForecastPeakStatus, ForecastStatus, GuardStatus, HeadroomStatus, MetricStatus, PodCounts,
-    ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, SloStatus, StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus,
+    ForecastAccuracyStatus, ForecastPeakStatus, ForecastStatus, GuardStatus, HeadroomStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, SloStatus, StartUpStatus, StepStatus,
     ZoneLossStatus,
 };

@@ -90,6 +90,24 @@ pub struct ScalingPolicyStatus {
     /// Many of them are flapping.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reversals: Vec<Time>,
+    /// What the audit of the workload found, the gravest first, sixteen at most: what loses requests or capacity when pods
+    /// come and go. The rules are those of `plimsoll lint`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingStatus>,
+}
+
+/// Something that the audit of a workload found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingStatus {
+    /// Name of the rule.
+    pub rule: String,
+    /// Error, Warning or Note.
+    pub level: String,
+    /// What is so, and why it matters.
+    pub message: String,
+    /// What to write instead.
+    pub remedy: String,
 }
 
 /// The workload's pods, counted.

@@ -13,6 +13,7 @@ use super::policy::PolicyRecord;
 use super::selector::Selector;
 use super::workload::WorkloadRecord;
 use crate::api::{Mode, ScalingPolicyStatus};
+use crate::audit::Flaw;
 use crate::control::{Departed, Pod, PodId, Rival, Workload};
 use crate::time::{Span, Time};
 
@@ -61,6 +62,8 @@ pub struct Found {
     pub departures: u64,
     /// Identity of the workload.
     pub uid: Uid,
+    /// What its manifest is found to be; none if that cannot be seen.
+    pub flaws: Option<Arc<[Flaw]>>,
 }
 
 impl Index {
@@ -404,6 +407,7 @@ impl State {
             resource_version: record.resource_version.clone(),
             departures,
             uid: record.uid,
+            flaws: Some(record.flaws.clone()),
         }
     }
 

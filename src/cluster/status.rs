@@ -7,11 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 use super::identity::{moment, timestamp};
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, ForecastAccuracyStatus,
-    ForecastPeakStatus, ForecastStatus, GuardStatus, HeadroomStatus, MetricStatus, PodCounts,
-    ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, SloStatus, StartUpStatus, StepStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus,
+    ForecastAccuracyStatus, ForecastPeakStatus, ForecastStatus, GuardStatus, HeadroomStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, SloStatus, StartUpStatus, StepStatus,
     ZoneLossStatus,
 };
+use crate::audit::Flaw;
 use crate::control::{
     Activation, BURN_WINDOWS, CeilingReport, Condition, Decision, Deficit, Drain, ForecastReport,
     GuardReport, HeadroomReport, RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport,
@@ -22,6 +23,8 @@ use crate::time::{Span, Time};
 
 /// Changes of the count that status remembers.
 pub const CHANGES: usize = 10;
+/// Findings of the audit that status shows, the gravest first.
+const FINDINGS: usize = 16;
 /// Reversals that status remembers: with so many the scale-in window is as wide as it gets.
 const REVERSALS: usize = 8;
 /// The longest message of a condition that Kubernetes takes, in bytes.
@@ -37,6 +40,8 @@ pub struct Report<'a> {
     pub conditions: &'a [Condition],
     /// The generation that was decided on.
     pub generation: i64,
+    /// What the audit of the workload found.
+    pub flaws: &'a [Flaw],
     /// Replicas asked of the workload, a write just made included.
     pub current: Option<u32>,
     /// The changes made so far, newest first.
@@ -102,6 +107,7 @@ impl Report<'_> {
                 .take(REVERSALS)
                 .map(|turn| meta::Time(timestamp(*turn)))
                 .collect(),
+            findings: self.flaws.iter().take(FINDINGS).map(finding).collect(),
         };
         if decision.from.is_none() {
             keep_what_was_learnt(&mut status, self.before);
@@ -356,6 +362,15 @@ pub fn earned_scalability(status: &ScalabilityStatus) -> Option<RecalledScalabil
     let revision = u64::from_str_radix(&status.revision, 16).ok()?;
     let ceiling = status.ceiling.filter(|ceiling| *ceiling > 0);
     Some(RecalledScalability { revision, since: moment(status.since.0), ceiling })
+}
+
+fn finding(flaw: &Flaw) -> FindingStatus {
+    FindingStatus {
+        rule: flaw.rule().to_owned(),
+        level: format!("{:?}", flaw.level()),
+        message: bounded(&flaw.why(), 512),
+        remedy: bounded(&flaw.instead(), 512),
+    }
 }
 
 fn steps(steps: &[Step]) -> Vec<StepStatus> {

@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::identity::moment;
-use crate::api::{CeilingStatus, ForecastStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus};
+use crate::api::{
+    CeilingStatus, FindingStatus, ForecastStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus,
+};
 use crate::number::from_count;
 use crate::time::{Span, Time};
 
@@ -246,6 +248,12 @@ fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
         || schedules_left(&last.schedules, &next.schedules)
         || forecasts_left(&last.forecasts, &next.forecasts)
         || last.advice.len() != next.advice.len()
+        || findings_left(&last.findings, &next.findings)
+}
+
+fn findings_left(last: &[FindingStatus], next: &[FindingStatus]) -> bool {
+    last.len() != next.len()
+        || last.iter().zip(next).any(|(last, next)| !words(&last.message).eq(words(&next.message)))
 }
 
 fn schedules_left(last: &[ScheduleStatus], next: &[ScheduleStatus]) -> bool {

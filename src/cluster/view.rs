@@ -12,6 +12,7 @@ use super::selector::Selector;
 use super::watch::WatchHealth;
 use super::workload::{DEFAULT_PROGRESS_DEADLINE, DEFAULT_TERMINATION_GRACE};
 use crate::api::ScaleTargetRef;
+use crate::audit::Flaw;
 use crate::control::{Rollout, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload};
 
 /// A workload at one moment, with what a write to it needs.
@@ -27,6 +28,8 @@ pub struct View {
     pub departures: u64,
     /// Identity of the workload; none if it could not be seen.
     pub uid: Option<Uid>,
+    /// What its manifest is found to be; none if that cannot be seen.
+    pub flaws: Option<Arc<[Flaw]>>,
     /// The request that failed, if one did.
     pub error: Option<ApiError>,
 }
@@ -149,6 +152,7 @@ impl Viewer {
             resource_version: scale.resource_version,
             departures,
             uid: Uid::of(&scale.uid),
+            flaws: None,
         })
     }
 }
@@ -161,6 +165,7 @@ impl View {
             behind: false,
             departures: found.departures,
             uid: Some(found.uid),
+            flaws: found.flaws,
             error: None,
         }
     }
@@ -181,6 +186,7 @@ impl View {
             behind: false,
             departures: told,
             uid: None,
+            flaws: None,
             error: None,
         }
     }

@@ -1,5 +1,7 @@
 //! Workloads, trimmed: what is asked of them, how they replace pods, whether they are rolling out.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -7,6 +9,7 @@ use kube::ResourceExt;
 
 use super::identity::{Fnv, Uid};
 use super::pod::seconds;
+use crate::audit::{self, Flaw};
 use crate::control::{CountOrPercent, Rollout, UpdateStrategy};
 use crate::number::MAX_COUNT;
 use crate::time::Span;
@@ -25,6 +28,8 @@ pub(super) struct WorkloadRecord {
     pub update: UpdateStrategy,
     pub termination_grace: Span,
     pub progress_deadline: Span,
+    /// What its manifest is found to be.
+    pub flaws: Arc<[Flaw]>,
     revisions: Revisions,
 }
 
@@ -57,6 +62,7 @@ impl WorkloadRecord {
         let observed = status.and_then(|status| status.observed_generation);
         Some(Self {
             update: deployment_update(deployment),
+            flaws: audit::deployment(deployment).into(),
             progress_deadline: spec
                 .progress_deadline_seconds
                 .map_or(DEFAULT_PROGRESS_DEADLINE, |value| seconds(value.into())),
@@ -88,6 +94,7 @@ impl WorkloadRecord {
         let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
         let observed = status.and_then(|status| status.observed_generation);
         Some(Self {
+            flaws: audit::stateful_set(set).into(),
             revisions: Revisions::new(
                 two_revisions && updated < replicas,
                 // What a partition holds back stays as it is until somebody moves the partition.
@@ -114,6 +121,7 @@ impl WorkloadRecord {
             update: UpdateStrategy::Replace,
             termination_grace: grace.map_or(DEFAULT_TERMINATION_GRACE, seconds),
             progress_deadline: DEFAULT_PROGRESS_DEADLINE,
+            flaws: Arc::default(),
             revisions: Revisions { mixed: false, stalled: false, template: 0, observed: None },
         })
     }

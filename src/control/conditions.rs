@@ -307,6 +307,12 @@ fn infeasible(seen: &Seen<'_>) -> Option<Condition> {
     if seen.limits.reports.is_empty() && seen.orders.emergency_max.is_none() {
         return None;
     }
+    if let Some((budget, why)) = &seen.limits.sharing_off {
+        let message = format!(
+            "sharing is off, so nothing is granted of budget {budget} and the count does not grow, whatever the load: {why}"
+        );
+        return Some(condition(BudgetInfeasible, True, Reason::SharingOff, message));
+    }
     Some(if soft.replicas < least && seen.orders.emergency_max.is_none() {
         let message = format!(
             "{} allows {} replicas, minReplicas is {}: the count is not cut below minReplicas and does not grow; raise the \

@@ -298,6 +298,8 @@ pub enum ConditionType {
     ScalingActive,
     /// Whether a limit holds the count.
     ScalingLimited,
+    /// Whether the workload keeps its requests when pods come and go.
+    WorkloadAudited,
 }
 
 impl fmt::Display for ConditionType {

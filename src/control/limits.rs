@@ -26,6 +26,8 @@ pub(super) struct Limits {
     pub(super) hard: Option<Bound>,
     /// Growth would end here if every budget had enough.
     pub(super) beside_budgets: u32,
+    /// The budget that stops growth because none can be drawn on, and why.
+    pub(super) sharing_off: Option<(String, String)>,
 }
 
 /// A count and what sets it.
@@ -67,20 +69,28 @@ pub(super) fn limits(
         soft: all,
         hard: None,
         beside_budgets: policy.max,
+        sharing_off: None,
     };
     let shape = rollout_shape(workload, memory);
     let beside = pods_beside(&workload.pods, workload.spec_replicas, &shape);
     let mut shares = shares.iter();
     for connections in &policy.connections {
         let ground = Ground { connections, shape: &shape, beside, most: policy.max };
-        limits.take(match &connections.limit {
+        let report = match &connections.limit {
             ConnectionSource::Inline { max_connections, reserved, others } => {
                 ground.inline(*max_connections, *reserved, *others)
             }
             ConnectionSource::Budget { name, .. } => {
-                ground.shared(name, shares.next(), workload.spec_replicas)
+                let granted = shares.next();
+                if connections.enforcement != Enforcement::Observe
+                    && let Some(off) = granted.filter(|share| share.sharing_off)
+                {
+                    limits.sharing_off = Some((name.clone(), off.message.clone()));
+                }
+                ground.shared(name, granted, workload.spec_replicas)
             }
-        });
+        };
+        limits.take(report);
     }
     if let Some(scalability) = &policy.scalability {
         let report = match &scalability.law {

@@ -125,6 +125,9 @@ pub struct BudgetShare {
     pub recall: Option<Recall>,
     /// Who holds what, or why the budget cannot be drawn on.
     pub message: String,
+    /// No budget can be drawn on, whatever it gives.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sharing_off: bool,
 }
 
 /// What a workload holds beyond its grant is asked back.

@@ -250,6 +250,12 @@ pub enum Reason {
     BudgetInfeasible,
     /// All ceilings hold what `minReplicas` asks for.
     BudgetFeasible,
+    /// Budgets cannot be shared at all, so nothing is drawn on the one that is named.
+    SharingOff,
+    /// The audit of the workload found nothing grave.
+    AuditPassed,
+    /// The audit of the workload found what loses requests or capacity.
+    AuditFindings,
     /// An emergency cap acts.
     EmergencyMax,
     /// The count is frozen.

@@ -112,6 +112,7 @@ pub async fn what_if(
     let report = Report {
         decision: &decision,
         conditions: &decision.conditions,
+        flaws: &[],
         generation: record.generation,
         current: decision.from,
         changes: &changes,
@@ -327,6 +328,7 @@ impl Seen<'_> {
                         excess: 0,
                         recall: None,
                         message,
+                        sharing_off: false,
                     };
                 }
                 self.share(name)
@@ -341,6 +343,7 @@ impl Seen<'_> {
             excess: 0,
             recall: None,
             message,
+            sharing_off: false,
         };
         let Some(budget) = self.budgets.iter().find(|budget| budget.name == name) else {
             return nothing(format!("there is no ConnectionBudget {name}"));
@@ -369,6 +372,7 @@ impl Seen<'_> {
             excess: budget.status.overcommitted.unwrap_or(0),
             recall,
             message: format!("{} connections are granted", holder.granted),
+            sharing_off: false,
         }
     }
 

@@ -10,9 +10,10 @@ use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
 use super::task::PolicyTask;
 use crate::api::{Coverage, Enforcement, Guard, Metric, PrometheusQuery, ScalingPolicySpec};
+use crate::audit::{Flaw, Running, audit};
 use crate::budget::Sight;
 use crate::cluster::{ApiError, ApiErrorKind, Look, PolicyRecord, Uid, View};
-use crate::control::{Decision, Observation, Policy, Target, TargetFault, TargetFaultKind};
+use crate::control::{Decision, Drain, Observation, Policy, Target, TargetFault, TargetFaultKind};
 use crate::prometheus::Evaluation;
 use crate::signal::Reading;
 use crate::time::{Span, Time};
@@ -27,6 +28,8 @@ pub(super) struct Evaluated {
     pub policy: Arc<Policy>,
     pub decision: Decision,
     pub acted: Acted,
+    /// What the audit of the workload found; none if its manifest cannot be seen.
+    pub flaws: Option<Vec<Flaw>>,
 }
 
 /// What is asked for each metric of a policy.
@@ -79,6 +82,18 @@ fn must_be_proven(policy: &Policy, decision: &Decision, behind: bool) -> bool {
     decision.write > decision.from
         && decision.write.is_some()
         && policy.connections.iter().any(|connections| connections.enforcement != Enforcement::Observe)
+}
+
+/// What is found in a workload whose manifest can be seen.
+fn audited(
+    policy: &Policy,
+    target: &Target,
+    manifest: Option<&[Flaw]>,
+    drain: Option<Drain>,
+) -> Option<Vec<Flaw>> {
+    let Target::Seen(workload) = target else { return None };
+    let (update, termination_grace) = (workload.update, workload.termination_grace);
+    manifest.map(|manifest| audit(policy, Running { manifest, update, termination_grace, drain }))
 }
 
 impl PolicyTask {
@@ -220,7 +235,8 @@ impl PolicyTask {
             self.state.departures = view.departures;
             self.state.wrote = acted != Acted::Nothing;
             self.state.wants_age = decision.wants_age;
-            return Evaluated { policy: policy.clone(), decision, acted };
+            let flaws = audited(policy, &observation.target, view.flaws.as_deref(), decision.drain);
+            return Evaluated { policy: policy.clone(), decision, acted, flaws };
         }
     }
 

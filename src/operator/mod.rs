@@ -22,6 +22,8 @@ mod supervisor;
 mod task;
 
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 mod loop_tests;
 #[cfg(test)]
 mod testing;

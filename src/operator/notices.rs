@@ -61,6 +61,10 @@ fn notice(was: Option<&Condition>, is: &Condition) -> Option<Notice> {
     if was.is_some_and(|was| was.status == is.status && (was.reason == is.reason || good(is))) {
         return None;
     }
+    // What a workload always was is no news; what an edit made of it is.
+    if is.type_ == "WorkloadAudited" && was.is_none() {
+        return None;
+    }
     // A write that failed is told as such, with the count.
     if is.reason == "FailedUpdateScale" {
         return None;
@@ -254,6 +258,13 @@ mod tests {
                 &[],
             ),
             ("pods fail", &[READY], &["PodsFailing True PodsNotReady", READY], &["PodsNotReady!"]),
+            ("a workload was as it is", &[], &["WorkloadAudited False AuditFindings", READY], &[]),
+            (
+                "an edit makes it lose requests",
+                &["WorkloadAudited True AuditPassed"],
+                &["WorkloadAudited False AuditFindings"],
+                &["AuditFindings!"],
+            ),
             ("a rollout stalls", &[READY], &["RolloutStalled True RolloutStalled"], &["RolloutStalled!"]),
             (
                 "an annotation is misspelt",

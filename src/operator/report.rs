@@ -4,6 +4,7 @@ use super::evaluation::Evaluated;
 use super::notices::{action_notice, condition_notices};
 use super::task::PolicyTask;
 use crate::api::ScalingPolicyStatus;
+use crate::audit;
 use crate::cluster::{
     ApiError, ApiErrorKind, CHANGES, Notice, PolicyRecord, Report, change, invalid_status, write_status,
 };
@@ -30,7 +31,7 @@ pub(super) enum Acted {
 impl PolicyTask {
     /// Reports a decision and what became of it.
     pub(super) async fn report(&mut self, record: &PolicyRecord, evaluated: Evaluated) {
-        let Evaluated { policy, decision, acted } = evaluated;
+        let Evaluated { policy, decision, acted, flaws } = evaluated;
         let now = decision.time;
         log(record, &decision, &acted);
         if let Acted::Rescaled { from, to } = acted {
@@ -42,17 +43,20 @@ impl PolicyTask {
             Acted::Nothing | Acted::Failed(_) => decision.from,
         };
         if !self.gone.is_cancelled() || self.context.stop.is_cancelled() {
-            self.context.metrics.show(&record.key, PolicyFigures::new(&policy, &decision, current));
+            let figures = PolicyFigures::new(&policy, &decision, current);
+            self.context.metrics.show(&record.key, figures.audited(flaws.as_deref()));
         }
         let failing =
             self.state.written.conditions().iter().any(|condition| condition.reason == "FailedUpdateScale");
         if let Some(notice) = action_notice(&decision, &acted, failing) {
             self.publish(record, &notice, now);
         }
-        let conditions = conditions(&decision, &acted);
+        let mut conditions = conditions(&decision, &acted);
+        conditions.extend(flaws.as_deref().map(audit::condition));
         let status = Report {
             decision: &decision,
             conditions: &conditions,
+            flaws: flaws.as_deref().unwrap_or_default(),
             generation: record.generation,
             current,
             changes: &self.state.changes,

@@ -171,7 +171,14 @@ impl Books {
             .map(|budget| {
                 let Some(share) = self.ledger.share(workload, &budget, now) else {
                     let message = format!("there is no budget {budget}");
-                    return BudgetShare { budget, granted: None, excess: 0, recall: None, message };
+                    return BudgetShare {
+                        budget,
+                        granted: None,
+                        excess: 0,
+                        recall: None,
+                        message,
+                        sharing_off: false,
+                    };
                 };
                 let recall = match share.standing {
                     Standing::Held | Standing::Short => None,
@@ -179,7 +186,14 @@ impl Books {
                     Standing::Recalled { .. } => Some(Recall::Hard),
                 };
                 let message = format!("{} connections are granted", share.granted);
-                BudgetShare { budget, granted: Some(share.granted), excess: share.excess, recall, message }
+                BudgetShare {
+                    budget,
+                    granted: Some(share.granted),
+                    excess: share.excess,
+                    recall,
+                    message,
+                    sharing_off: false,
+                }
             })
             .collect()
     }

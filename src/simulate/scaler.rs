@@ -238,6 +238,7 @@ pub fn shares(policy: &Policy, granted: &[(String, u32)]) -> Result<Vec<BudgetSh
                 excess: 0,
                 recall: None,
                 message: format!("{connections} connections are granted in this simulation"),
+                sharing_off: false,
             })
         })
         .collect()

@@ -8,9 +8,10 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
+use crate::audit::{self, Flaw, Level};
 use crate::cluster::PolicyKey;
 use crate::control::{
-    BURN_WINDOWS, ConditionStatus, ConditionType, Decision, ForecastPhase, GuardState, Policy,
+    BURN_WINDOWS, Condition, ConditionStatus, ConditionType, Decision, ForecastPhase, GuardState, Policy,
 };
 use crate::number::from_count;
 use crate::signal::SignalState;
@@ -77,14 +78,14 @@ const SCHEDULE: usize = 30;
 const SIGNAL_HEADROOM: usize = 31;
 const BURN_RATE: usize = 32;
 const TARGET_RATIO: usize = 33;
-
 const FORECAST: usize = 34;
 const FORECAST_ACTS: usize = 35;
 const FORECAST_ERROR: usize = 36;
 const FORECAST_NAIVE_ERROR: usize = 37;
 const FORECAST_MISSED: usize = 38;
+const FINDINGS: usize = 39;
 
-const DESCRIPTIONS: [Description; 39] = [
+const DESCRIPTIONS: [Description; 40] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -197,6 +198,11 @@ const DESCRIPTIONS: [Description; 39] = [
         Some("signal"),
         "How often load passed the percentile that was forecast in the last day, as a share",
     ),
+    describe(
+        "workload_findings",
+        Some("level"),
+        "What the audit of the workload found, by level; absent while its manifest cannot be seen",
+    ),
 ];
 
 impl PolicyFigures {
@@ -274,17 +280,7 @@ impl PolicyFigures {
             moved.map(|condition| u32::from(condition.status == ConditionStatus::True)),
         );
         for condition in &decision.conditions {
-            let value = match condition.status {
-                ConditionStatus::True => 1.0,
-                ConditionStatus::False => 0.0,
-                ConditionStatus::Unknown => -1.0,
-            };
-            figures.samples.push(Sample {
-                metric: CONDITION,
-                label: Some(condition.kind.to_string()),
-                reason: Some(condition.reason.to_string()),
-                value,
-            });
+            figures.condition(condition);
         }
         if let Some(known) = &decision.scalability {
             figures.count(SCALABILITY_WINDOWS, None, Some(known.windows));
@@ -299,6 +295,31 @@ impl PolicyFigures {
             figures.real(DEFICIT_RATIO, None, Some(deficit.share));
         }
         figures
+    }
+
+    /// These figures and what the audit of the workload found.
+    #[must_use]
+    pub fn audited(mut self, flaws: Option<&[Flaw]>) -> Self {
+        let Some(flaws) = flaws else { return self };
+        self.condition(&audit::condition(flaws));
+        for level in Level::ALL {
+            self.count(FINDINGS, Some(level.to_string()), Some(audit::count(flaws, level)));
+        }
+        self
+    }
+
+    fn condition(&mut self, condition: &Condition) {
+        let value = match condition.status {
+            ConditionStatus::True => 1.0,
+            ConditionStatus::False => 0.0,
+            ConditionStatus::Unknown => -1.0,
+        };
+        self.samples.push(Sample {
+            metric: CONDITION,
+            label: Some(condition.kind.to_string()),
+            reason: Some(condition.reason.to_string()),
+            value,
+        });
     }
 
     #[cfg(test)]

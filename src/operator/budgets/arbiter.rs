@@ -51,8 +51,8 @@ impl Arbiter {
     /// Grants for ever.
     pub(in crate::operator) async fn work(mut self, namespaces: &[String]) {
         if !namespaces.is_empty() {
-            let closed = "budgets are shared across the cluster, and this operator is installed for single namespaces: \
-                          write the workload's part as inline numbers, or install the operator cluster-wide";
+            let closed = "ConnectionBudgets are the cluster's, and this operator is installed for single namespaces: write \
+                          the workload's part as numbers, inline: {maxConnections: …}, or install the operator cluster-wide";
             self.context.budgets.books().closed = Some(closed.to_owned());
             return std::future::pending().await;
         }
@@ -84,6 +84,9 @@ impl Arbiter {
             }
             Err(error) => {
                 self.context.metrics.api_failed("list budgets", error.kind);
+                if error.kind == ApiErrorKind::Forbidden && self.known.is_empty() {
+                    self.context.budgets.books().closed = Some(error.message.clone());
+                }
                 tracing::warn!(%error, "the connection budgets could not be read; grants stay as they are");
                 return;
             }
@@ -366,4 +369,35 @@ fn worth_writing(
         || drifted(before.overcommitted, next.overcommitted)
         || drifted(Some(reach(before)), Some(reach(next)));
     moved && written.is_none_or(|written| now.since(written) >= DRIFT)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::TargetKey;
+    use crate::cluster::testing::refusal;
+    use crate::control::Policy;
+    use crate::operator::testing::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_right_to_list_budgets_sharing_is_off_and_the_right_is_named() {
+        let world = World::new(|asked| {
+            asked.path.contains("/connectionbudgets").then(|| refusal(403, "Forbidden", "no"))
+        })
+        .await;
+        Arbiter::new(world.context.clone()).look().await;
+        let spec = json!({
+            "scaleTargetRef": {"name": "web"}, "maxReplicas": 9,
+            "metrics": [{"name": "rps", "prometheus": {"query": "q"},
+                         "target": {"type": "AverageValue", "averageValue": "9"}}],
+            "ceilings": {"connections": [{"name": "db", "budgetRef": {"name": "db"}, "perPod": 10}]}
+        });
+        let policy = Policy::compile(&serde_json::from_value(spec).unwrap()).unwrap();
+        let target = TargetKey::new("apps/v1", "Deployment", "shop", "web");
+        let share = world.context.budgets.shares(&policy, &target).remove(0);
+        assert_eq!((share.granted, share.sharing_off), (None, true));
+        assert!(share.message.contains("connectionbudgets in API group plimsoll.dev"), "{}", share.message);
+    }
 }

@@ -157,6 +157,7 @@ impl Books {
             excess: 0,
             recall: None,
             message,
+            sharing_off: self.closed.is_some(),
         };
         if let Some(closed) = &self.closed {
             return refused(closed.clone());
@@ -183,6 +184,7 @@ impl Books {
             excess: share.excess,
             recall,
             message,
+            sharing_off: false,
         }
     }
 }

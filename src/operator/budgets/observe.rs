@@ -166,6 +166,7 @@ impl Arbiter {
                 resource_version: view.resource_version.unwrap_or_default(),
                 departures: view.departures,
                 uid,
+                flaws: view.flaws,
             })),
             (Target::Unseen(fault), _) => Err(fault.message),
             (Target::Seen(_), None) => Err("it has no uid".to_owned()),

@@ -4,8 +4,6 @@ mod policy;
 mod sarif;
 mod workload;
 
-use std::fmt;
-
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Service;
@@ -15,30 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{ConnectionBudget, ScalingPolicy};
+use crate::audit::Flaw;
 
+pub use crate::audit::Level;
 pub use sarif::sarif;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Level {
-    /// Worth knowing.
-    Note,
-    /// It will hurt under load, in a rollout, or when a node is lost.
-    Warning,
-    /// It does not work, or loses requests each time.
-    Error,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
-    }
-}
 
 /// Something found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,6 +79,10 @@ impl<T> Document<T> {
             why: why.into(),
             instead: instead.into(),
         }
+    }
+
+    fn flaw(&self, flaw: &Flaw) -> Finding {
+        self.finding(flaw.rule(), flaw.level(), &flaw.anchor(), flaw.why(), flaw.instead())
     }
 }
 

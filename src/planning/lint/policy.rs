@@ -4,7 +4,8 @@ use promql_parser::parser::{Expr, parse};
 
 use super::{Document, Finding, Level, World};
 use crate::api::{Enforcement, Metric, Mode, Role, ScalingPolicy, SelectPolicy, TargetKind};
-use crate::ceiling::connections::{Assume, RolloutShape, carried_pods, largest_count};
+use crate::audit::carries;
+use crate::ceiling::connections::RolloutShape;
 use crate::control::{ConnectionSource, CountOrPercent, Policy, UpdateStrategy};
 use crate::time::Span;
 
@@ -265,44 +266,15 @@ fn ceilings(document: &Document<ScalingPolicy>, policy: &Policy, findings: &mut 
         start_up: None,
     };
     for connections in &policy.connections {
-        let ConnectionSource::Inline { max_connections, reserved, others } = connections.limit else {
+        if !matches!(connections.limit, ConnectionSource::Inline { .. }) {
             continue;
-        };
-        let gives = max_connections.saturating_sub(reserved).saturating_sub(others);
-        let pods = carried_pods(gives, connections.per_pod);
-        let ceiling = largest_count(pods, &shape, connections.overlap, Assume::Best, 0);
-        let anchor = format!("name: {}", connections.name);
-        if ceiling < policy.min {
-            findings.push(document.finding(
-                "budget-infeasible",
-                Level::Error,
-                &anchor,
-                format!(
-                    "{} gives {gives} connections, which carry {ceiling} replicas with a rollout: fewer than minReplicas {}",
-                    connections.name, policy.min
-                ),
-                "a smaller pool in perPod, a pooler, a smaller maxSurge, or more connections",
-            ));
-        } else if ceiling < policy.max {
-            findings.push(document.finding(
-                "max-not-reachable",
-                Level::Note,
-                &anchor,
-                format!(
-                    "{} carries at most {ceiling} replicas with a rollout at 25 % surge: maxReplicas {} is never reached",
-                    connections.name, policy.max
-                ),
-                format!(
-                    "a pool of {} a pod would carry maxReplicas",
-                    crate::ceiling::connections::fitting_pool(gives, connections.overlap, &shape, policy.max)
-                ),
-            ));
         }
+        findings.extend(carries(connections, policy, &shape).map(|flaw| document.flaw(&flaw)));
         if connections.enforcement == Enforcement::Observe {
             findings.push(document.finding(
                 "ceiling-observed",
                 Level::Note,
-                &anchor,
+                &format!("name: {}", connections.name),
                 format!("the ceiling of {} is only reported", connections.name),
                 "enforcement: Enforce, once it is right",
             ));

@@ -1,13 +1,13 @@
-//! Rules about workloads: what loses requests when pods come and go.
+//! Rules about workloads and what stands around them: what loses requests when pods come and go.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 use super::{Document, Finding, Level, World};
+use crate::audit::{self, Flaw};
 
 /// What a kind of workload has in common with others.
 struct Workload<'a> {
@@ -29,8 +29,7 @@ pub(super) fn look(world: &mut World) {
             name: meta.name.as_deref().unwrap_or_default(),
             namespace: meta.namespace.as_deref(),
         };
-        shared(document, &workload, world, &mut findings);
-        strategy(document, &mut findings);
+        shared(document, &workload, world, &audit::deployment(&document.object), &mut findings);
     }
     for document in &world.stateful_sets {
         let (meta, Some(spec)) = (&document.object.metadata, &document.object.spec) else { continue };
@@ -41,7 +40,7 @@ pub(super) fn look(world: &mut World) {
             name: meta.name.as_deref().unwrap_or_default(),
             namespace: meta.namespace.as_deref(),
         };
-        shared(document, &workload, world, &mut findings);
+        shared(document, &workload, world, &audit::stateful_set(&document.object), &mut findings);
     }
     for document in &world.services {
         sticky(document, &mut findings);
@@ -53,22 +52,13 @@ pub(super) fn look(world: &mut World) {
     world.findings.extend(findings);
 }
 
-fn shared<T>(document: &Document<T>, workload: &Workload<'_>, world: &World, findings: &mut Vec<Finding>) {
-    let Some(pod) = &workload.template.spec else { return };
-    for container in &pod.containers {
-        probes(document, container, findings);
-    }
-    let grace = pod.termination_grace_period_seconds.unwrap_or(30);
-    drain(document, &pod.containers, grace, findings);
-    if pod.topology_spread_constraints.is_none() && pod.affinity.is_none() {
-        findings.push(document.finding(
-            "not-spread",
-            Level::Note,
-            "template",
-            "nothing keeps the pods apart: the loss of one node or zone may take most of them",
-            "topologySpreadConstraints over topology.kubernetes.io/zone and kubernetes.io/hostname",
-        ));
-    }
+fn shared<T>(
+    document: &Document<T>,
+    workload: &Workload<'_>,
+    world: &World,
+    flaws: &[Flaw],
+    findings: &mut Vec<Finding>,
+) {
     let target = world.policies.iter().find(|policy| {
         let target = &policy.object.spec.scale_target_ref;
         target.kind == workload.kind
@@ -76,35 +66,21 @@ fn shared<T>(document: &Document<T>, workload: &Workload<'_>, world: &World, fin
             && (workload.namespace.is_none()
                 || workload.namespace == policy.object.metadata.namespace.as_deref())
     });
-    if let Some(policy) = target {
-        if workload.replicas.is_some() {
-            findings.push(document.finding(
-                "replicas-in-manifest",
-                Level::Warning,
-                "replicas:",
-                "replicas stands in the manifest of a workload that a policy scales: each apply sets the count back",
-                "remove replicas, or have GitOps ignore the field",
-            ));
-        }
-        let utilization = policy
-            .object
-            .spec
-            .metrics
-            .iter()
-            .any(|metric| metric.target.kind == crate::api::TargetKind::Utilization);
-        let requests = |container: &Container| {
-            container.resources.as_ref().and_then(|resources| resources.requests.as_ref()).is_some()
-        };
-        if utilization && !pod.containers.iter().all(requests) {
-            findings.push(document.finding(
-                "no-requests",
-                Level::Warning,
-                "containers",
-                "a policy aims at a utilization of these pods, and a container requests nothing: there is nothing to be a share of",
-                "resources: {requests: {cpu: …}}",
-            ));
-        }
+    if target.is_some() && workload.replicas.is_some() {
+        findings.push(document.finding(
+            "replicas-in-manifest",
+            Level::Warning,
+            "replicas:",
+            "replicas stands in the manifest of a workload that a policy scales: each apply sets the count back",
+            "remove replicas, or have GitOps ignore the field",
+        ));
     }
+    let aims_at_requests = target.is_some_and(|policy| {
+        let metrics = &policy.object.spec.metrics;
+        metrics.iter().any(|metric| metric.target.kind == crate::api::TargetKind::Utilization)
+    });
+    let concerns = |flaw: &&Flaw| aims_at_requests || **flaw != Flaw::NoRequests;
+    findings.extend(flaws.iter().filter(concerns).map(|flaw| document.flaw(flaw)));
     let labels = workload.template.metadata.as_ref().and_then(|meta| meta.labels.as_ref());
     let covered = world.disruption_budgets.iter().any(|budget| selects(&budget.object, labels));
     if !covered {
@@ -126,156 +102,6 @@ fn selects(budget: &PodDisruptionBudget, labels: Option<&BTreeMap<String, String
     selector.match_expressions.as_ref().is_some_and(|expressions| !expressions.is_empty())
         || wanted.clone().next().is_none()
         || wanted.clone().all(|(name, value)| labels.and_then(|labels| labels.get(name)) == Some(value))
-}
-
-fn probes<T>(document: &Document<T>, container: &Container, findings: &mut Vec<Finding>) {
-    let name = &container.name;
-    let anchor = format!("name: {name}");
-    // Without a port nobody sends it requests.
-    let serves = container.ports.as_ref().is_some_and(|ports| !ports.is_empty());
-    let Some(ready) = &container.readiness_probe else {
-        if serves {
-            findings.push(document.finding(
-                "no-readiness-probe",
-                Level::Error,
-                &anchor,
-                format!("{name} has no readiness probe: it gets requests from the moment its process exists, and an autoscaler counts it as capacity"),
-                "readinessProbe: {httpGet: {path: /ready, port: …}}, on a path that reaches what the service needs",
-            ));
-        }
-        return;
-    };
-    if container
-        .liveness_probe
-        .as_ref()
-        .is_some_and(|live| live.http_get.is_some() && live.http_get == ready.http_get)
-    {
-        findings.push(document.finding(
-            "same-probes",
-            Level::Warning,
-            &anchor,
-            format!("{name} is asked the same by both probes: overload fails the readiness and restarts the pod as well, and the rest gets its load"),
-            "a liveness probe of its own that only shows that the process is not stuck",
-        ));
-    }
-    let path = ready.http_get.as_ref().and_then(|get| get.path.as_deref());
-    if matches!(path, Some("/ping" | "/")) {
-        findings.push(document.finding(
-            "shallow-readiness",
-            Level::Note,
-            &anchor,
-            format!("{name} answers {} whether or not its pool and its cache are there: the first requests after Ready are slow or fail", path.unwrap_or_default()),
-            "a readiness path that takes a connection as a request does",
-        ));
-    }
-}
-
-/// The preStop hook of a container.
-enum PreStop {
-    None,
-    Sleeps(i64),
-    /// It does something, for who knows how long.
-    Other,
-}
-
-fn pre_stop(container: &Container) -> PreStop {
-    let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
-    if hook.is_none() {
-        PreStop::None
-    } else {
-        sleep_seconds(container).map_or(PreStop::Other, PreStop::Sleeps)
-    }
-}
-
-/// How long the preStop hook sleeps, where it says so.
-fn sleep_seconds(container: &Container) -> Option<i64> {
-    let hook = container.lifecycle.as_ref()?.pre_stop.as_ref()?;
-    let sleep = hook.sleep.as_ref().map(|sleep| sleep.seconds);
-    let command = hook.exec.as_ref().and_then(|exec| exec.command.as_ref()).map(|words| words.join(" "));
-    let spoken = command.and_then(|command| {
-        let (_, after) = command.split_once("sleep ")?;
-        after.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
-    });
-    sleep.or(spoken)
-}
-
-fn drain<T>(document: &Document<T>, containers: &[Container], grace: i64, findings: &mut Vec<Finding>) {
-    let serving = || {
-        containers.iter().filter(|container| container.ports.as_ref().is_some_and(|ports| !ports.is_empty()))
-    };
-    for container in serving() {
-        let name = &container.name;
-        match pre_stop(container) {
-            PreStop::None => findings.push(document.finding(
-                "no-pre-stop",
-                Level::Warning,
-                &format!("name: {name}"),
-                format!("{name} stops the moment it is told to, while load balancers still send to it for some seconds: each scale-in loses requests"),
-                "lifecycle: {preStop: {sleep: {seconds: 10}}}, and finish what is under way on SIGTERM",
-            )),
-            PreStop::Sleeps(seconds) if seconds.saturating_add(5) > grace => findings.push(document.finding(
-                "grace-shorter-than-drain",
-                Level::Error,
-                "terminationGracePeriodSeconds",
-                format!("{name} waits {seconds} s before it stops and is killed after {grace} s: requests under way are cut off"),
-                format!("terminationGracePeriodSeconds: {} or more: the wait, and the longest request", seconds.saturating_add(30)),
-            )),
-            PreStop::Sleeps(_) | PreStop::Other => {}
-        }
-    }
-    if grace < 10 && serving().next().is_some() {
-        findings.push(document.finding(
-            "short-grace",
-            Level::Warning,
-            "terminationGracePeriodSeconds",
-            format!("{grace} s are too few for requests under way and for a pool to close"),
-            "terminationGracePeriodSeconds: 30 or more",
-        ));
-    }
-}
-
-fn strategy(document: &Document<Deployment>, findings: &mut Vec<Finding>) {
-    let Some(strategy) = document.object.spec.as_ref().and_then(|spec| spec.strategy.as_ref()) else {
-        return;
-    };
-    if strategy.type_.as_deref() == Some("Recreate") {
-        findings.push(document.finding(
-            "recreate",
-            Level::Warning,
-            "Recreate",
-            "each rollout stops all pods before the first new one starts",
-            "strategy: {rollingUpdate: {maxSurge: 25%, maxUnavailable: 0}}",
-        ));
-    }
-    let Some(rolling) = &strategy.rolling_update else { return };
-    let zero = |value: &IntOrString| match value {
-        IntOrString::Int(count) => *count == 0,
-        IntOrString::String(text) => text.trim_end_matches('%') == "0",
-    };
-    if rolling.max_surge.as_ref().is_some_and(zero) {
-        findings.push(document.finding(
-            "no-surge",
-            Level::Warning,
-            "maxSurge",
-            "maxSurge is 0: a rollout removes capacity before it adds any, at whatever hour it runs",
-            "maxSurge: 25%, counted into the connection ceiling",
-        ));
-    }
-    let dips = match &rolling.max_unavailable {
-        None => Some("25%".to_owned()),
-        Some(value) if zero(value) => None,
-        Some(IntOrString::Int(count)) => Some(count.to_string()),
-        Some(IntOrString::String(text)) => Some(text.clone()),
-    };
-    if let Some(dips) = dips {
-        findings.push(document.finding(
-            "max-unavailable-dips",
-            Level::Warning,
-            "maxUnavailable",
-            format!("a rollout may take away {dips} of the pods while an autoscaler keeps just as many as the load needs"),
-            "maxUnavailable: 0, with maxSurge: 25%",
-        ));
-    }
 }
 
 fn sticky(document: &Document<Service>, findings: &mut Vec<Finding>) {
