@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that think. `number` and `time` are their tools.
-const THINKING: [&str; 14] = [
+const THINKING: [&str; 15] = [
     "src/api",
     "src/audit",
     "src/signal",
