@@ -92,6 +92,7 @@ impl World {
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! Plimsoll scales a workload with its load, and never past what stands behind it can carry.
 //!
-//! Two kinds of rooms: those that think (`api`, `signal`, `capacity`, `ceiling`, `foresight`, `control`, `audit`, `election`) are pure and
+//! Two kinds of rooms: those that think (`api`, `signal`, `capacity`, `ceiling`, `forecast`, `control`, `audit`, `election`) are pure and
 //! know no clock and no network; those that touch (`prometheus`, `cluster`, `operator`, `inspect`, `telemetry`) decide nothing.
 
 pub mod api;
@@ -12,6 +12,7 @@ pub mod cli;
 pub mod cluster;
 pub mod control;
 pub mod election;
+pub mod forecast;
 pub mod inspect;
 pub mod number;
 pub mod operator;

@@ -148,6 +148,7 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
         scalability: ScalabilityView::default(),
         lessons: Vec::new(),
         slo: Vec::new(),
+        forecasts: Vec::new(),
         rivals: Vec::new(),
     }
 }

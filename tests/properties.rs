@@ -252,6 +252,7 @@ impl World {
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: Vec::new(),
             rivals: if self.rival {
                 vec![plimsoll::control::Rival { kind: "HorizontalPodAutoscaler".into(), name: "x".into() }]
             } else {

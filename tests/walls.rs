@@ -23,6 +23,7 @@ const THINKING: [&str; 14] = [
     "src/control",
     "src/budget",
     "src/election",
+    "src/forecast",
     "src/simulate",
     "src/report",
     "src/planning",

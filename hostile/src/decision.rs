@@ -84,6 +84,10 @@ fn spec(source: &mut Unstructured) -> Result<Value> {
         }]);
     }
     if source.ratio(1, 3)? {
+        spec["forecast"] = json!({"mode": source.choose(&["ForecastAndScale", "ForecastAndScale", "ForecastOnly"])?,
+            "schedulingBufferSeconds": source.int_in_range(0..=3600)?});
+    }
+    if source.ratio(1, 3)? {
         spec["guards"] =
             (0..source.int_in_range(1..=2)?).map(|at| guard(source, at)).collect::<Result<_>>()?;
     }

@@ -29,6 +29,8 @@ pub(crate) const WORDS: &[&str] = &[
     "schedules: [{name: sale, startTime: '2026-11-27T08:00:00+01:00', durationSeconds: 2678400, minReplicas: 1, rampOutSeconds: 60}]\n",
     "schedules: [{name: s, start: 0 0 31 4 *, durationSeconds: 4294967295, timeZone: Pacific/Apia, minReplicas: 3}]\n",
     "headroom: {surviveZones: 2, zones: 3}\n",
+    "forecast: {mode: ForecastAndScale, metric: rps, seasonSeconds: 86400, historyDays: 28, percentile: 99, schedulingBufferSeconds: 3600}\n",
+    "forecast: {}\n",
     "mode: DryRun\n",
     "mode: Frozen\nfrozen: {replicas: 3, until: '2026-12-01T06:00:00Z'}\n",
     "paused: [ScaleDown]\n",

@@ -3,11 +3,12 @@
 use arbitrary::{Result, Unstructured};
 use plimsoll::api::{Enforcement, Mode};
 use plimsoll::control::{
-    BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, GuardReport, GuardState,
-    Lesson, Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason, Recall, Rival, Rollout,
-    ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind, UpdateStrategy, Workload,
-    decide,
+    BudgetShare, ConnectionSource, Connections, CountOrPercent, Decision, Departed, ForecastPhase, Foreseen,
+    GuardReport, GuardState, Lesson, Memory, Observation, Override, Overrides, Pod, PodId, Policy, Reason,
+    Recall, Rival, Rollout, ScalabilitySample, ScalabilityView, Target, TargetFault, TargetFaultKind,
+    UpdateStrategy, Workload, decide,
 };
+use plimsoll::forecast::{Model, Outlook, Peak, Standing, Unforeseen, UnforeseenKind, Verdict};
 use plimsoll::signal::{Age, Answer, Moments, Reading, SignalState};
 use plimsoll::time::{Span, Time};
 
@@ -80,8 +81,19 @@ impl World {
         let lessons = if source.ratio(1, 16)? { vec![lesson(source, now)?] } else { Vec::new() };
         let windows = if source.ratio(1, 2)? { source.int_in_range(0..=5_u32)? } else { 0 };
         let slo = (0..windows).map(|_| burn(source, now)).collect::<Result<_>>()?;
-        let observation =
-            Observation { readings, guards, target, overrides, shares, scalability, lessons, slo, rivals };
+        let forecasts = if source.ratio(1, 4)? { vec![foreseen(source, now)?] } else { Vec::new() };
+        let observation = Observation {
+            readings,
+            guards,
+            target,
+            overrides,
+            shares,
+            scalability,
+            lessons,
+            slo,
+            forecasts,
+            rivals,
+        };
         Ok(Self { observation, keeps_count: !source.ratio(1, 6)?, now })
     }
 }
@@ -134,6 +146,46 @@ fn lesson(source: &mut Unstructured, now: Time) -> Result<Lesson> {
     let moments = Moments { first, step, count };
     let values = pattern.into_iter().cycle().take(400).collect();
     Ok(Lesson { metric: "rps".to_owned(), moments, values })
+}
+
+/// A forecast that may be of any moment, of any length and of anything.
+fn foreseen(source: &mut Unstructured, now: Time) -> Result<Foreseen> {
+    let odd = source.ratio(1, 8)?;
+    let upper: Vec<f64> = (0..source.int_in_range(0..=48)?)
+        .map(
+            |_| if odd { source.arbitrary() } else { Ok(f64::from(source.int_in_range(0..=400_u32)?) / 4.0) },
+        )
+        .collect::<Result<_>>()?;
+    let outlook = Outlook {
+        standing: Standing {
+            model: Model::SeasonalNaive,
+            seasons: vec![Span::from_seconds(86_400)],
+            fitted: moment(source, now)?,
+            observed: Span::from_seconds(source.int_in_range(0..=1_000_000)?),
+            peak: Peak { at: moment(source, now)?, replicas: if odd { source.arbitrary()? } else { 7.5 } },
+            accuracy: None,
+            verdict: *source.choose(&[
+                Verdict::Trusted,
+                Verdict::Trusted,
+                Verdict::Unproven,
+                Verdict::TooFarOff,
+            ])?,
+        },
+        moments: Moments {
+            first: if odd {
+                moment(source, now)?
+            } else {
+                now - Span::from_seconds(source.int_in_range(0..=3600)?)
+            },
+            step: if odd { Span::from_millis(source.arbitrary()?) } else { Span::from_seconds(300) },
+            count: if odd { source.arbitrary()? } else { 48 },
+        },
+        expected: Vec::new(),
+        upper,
+    };
+    let fault = source.ratio(1, 8)?.then(|| Unforeseen::new(UnforeseenKind::Unreadable, "it timed out"));
+    let metric = format!("signal-{}", source.int_in_range(0..=2_u32)?);
+    Ok(Foreseen { metric, outlook: source.ratio(7, 8)?.then_some(outlook), fault })
 }
 
 fn measured(source: &mut Unstructured, odd: bool) -> Result<Option<f64>> {
@@ -306,10 +358,12 @@ fn keeps_its_promises(policy: &Policy, observation: &Observation, decision: &Dec
             let free =
                 |guard: &GuardReport| matches!(guard.state, GuardState::Inactive | GuardState::Expired);
             assert!(decision.guards.iter().all(free), "demand removes pods under a guard: {decision:#?}");
-            let floor = decision.schedules.iter().filter_map(|schedule| schedule.floor).max();
+            let acting = decision.forecasts.iter().filter(|forecast| forecast.phase == ForecastPhase::Acting);
+            let forecast = acting.filter_map(|forecast| Some(forecast.replicas?.min(policy.max)));
+            let floor = decision.schedules.iter().filter_map(|schedule| schedule.floor).chain(forecast).max();
             assert!(
                 floor.is_none_or(|floor| write >= floor),
-                "demand passes a schedule's floor: {decision:#?}"
+                "demand passes a schedule's or a forecast's floor: {decision:#?}"
             );
             let fit = decision.signals.iter().all(|signal| signal.state == SignalState::Fresh);
             assert!(fit, "demand removes pods on signals that are not fit: {decision:#?}");

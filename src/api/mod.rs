@@ -5,6 +5,7 @@ mod budget;
 mod capacity;
 mod ceilings;
 mod definition;
+mod forecast;
 mod guard;
 mod metric;
 mod policy;
@@ -25,6 +26,7 @@ pub use capacity::{
 };
 pub use ceilings::{BudgetRef, Ceilings, ConnectionCeiling, ConnectionLimit, Enforcement, RolloutOverlap};
 pub use definition::{definition_yaml, definitions};
+pub use forecast::{Forecast, ForecastMode};
 pub use guard::{Comparison, Guard, GuardAction, OnMissing};
 pub use metric::{
     Absent, AveragedOver, Coverage, Freshness, Metric, MetricTolerance, PrometheusQuery, Role, Target,
@@ -36,7 +38,8 @@ pub use scalability::{Objective, Saturation, ScalabilityCeiling, ScalabilityFit}
 pub use schedule::Schedule;
 pub use slo::{Slo, TargetPercent, WINDOW};
 pub use status::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus, GuardStatus,
-    HeadroomStatus, MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus,
-    SloStatus, StartUpStatus, StepStatus, ZoneLossStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus,
+    ForecastAccuracyStatus, ForecastPeakStatus, ForecastStatus, GuardStatus, HeadroomStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, SloStatus, StartUpStatus, StepStatus,
+    ZoneLossStatus,
 };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::behavior::Behavior;
 use super::capacity::{EmergencyMax, Fallback, Frozen, Headroom, Smoothing, WarmUp};
 use super::ceilings::Ceilings;
+use super::forecast::Forecast;
 use super::guard::Guard;
 use super::metric::Metric;
 use super::schedule::Schedule;
@@ -99,6 +100,9 @@ use super::status::ScalingPolicyStatus;
     ),
     validation = Rule::new("!has(self.schedules) || self.schedules.all(schedule, schedule.minReplicas >= self.minReplicas && schedule.minReplicas <= self.maxReplicas)").message(
         "minReplicas of a schedule must lie between minReplicas and maxReplicas of the policy"
+    ),
+    validation = Rule::new("!has(self.forecast) || self.metrics.exists(metric, metric.role == 'Leading' && metric.target.type == 'AverageValue' && (!has(self.forecast.metric) || metric.name == self.forecast.metric))").message(
+        "a forecast is about load that comes from outside: name in forecast.metric a Leading metric with an AverageValue target, such as a request rate"
     )
 )]
 pub struct ScalingPolicySpec {
@@ -160,6 +164,9 @@ pub struct ScalingPolicySpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub schedules: Vec<Schedule>,
+    /// A floor ahead of peaks that come again, forecast from the metrics' past. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
     /// What must not be passed besides maxReplicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceilings: Option<Ceilings>,

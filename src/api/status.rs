@@ -58,6 +58,9 @@ pub struct ScalingPolicyStatus {
     /// Each schedule: the floor that it sets, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleStatus>,
+    /// Each forecast: what it asks for now, the next peak, and how far it is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<ForecastStatus>,
     /// What is kept for the loss of zones; absent where nothing is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_loss: Option<ZoneLossStatus>,
@@ -306,6 +309,62 @@ pub struct ScheduleStatus {
     /// When the next window ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_end: Option<Time>,
+}
+
+/// One forecast.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastStatus {
+    /// Name of the metric that it is about.
+    pub metric: String,
+    /// `Acting`, when it may raise the floor; `Shown`, when it might and mode is ForecastOnly; `Stopped`, while it is not
+    /// good enough; `Unproven`, before enough of it could be compared with what came; `Missing`, while there is none.
+    pub state: String,
+    /// What made it: Mstl, or SeasonalNaive where MSTL cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// After these times the load comes again, in seconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub season_seconds: Vec<u64>,
+    /// When it was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted_at: Option<Time>,
+    /// Hours of the past that it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_hours: Option<u64>,
+    /// The floor that it asks for now, whether or not it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// The largest need of the next day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_peak: Option<ForecastPeakStatus>,
+    /// How far forecasts of the last day were off; absent until enough were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<ForecastAccuracyStatus>,
+    /// What it says, or why there is none and what to do.
+    pub message: String,
+}
+
+/// A need that is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastPeakStatus {
+    /// When it is to be expected.
+    pub time: Time,
+    /// The replicas that it takes.
+    pub replicas: u32,
+}
+
+/// How far forecasts of the last day were off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastAccuracyStatus {
+    /// All errors together in percent of all load.
+    pub error_percent: String,
+    /// The same of the better of two forecasts that anybody can make: the last value, and the mean of the last day.
+    pub naive_error_percent: String,
+    /// The percentage of the time in which need passed what was forecast for the percentile.
+    pub missed_percent: String,
 }
 
 /// Load beyond what the present pods can carry, by the leading signal that is furthest above its target.

@@ -7,15 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 use super::identity::{moment, timestamp};
 use crate::api::{
-    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus, GuardStatus,
-    HeadroomStatus, MetricStatus, PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus,
-    SloStatus, StartUpStatus, StepStatus, ZoneLossStatus,
+    CeilingStatus, ChangeStatus, DecisionStatus, DeficitStatus, DrainStatus, FindingStatus,
+    ForecastAccuracyStatus, ForecastPeakStatus, ForecastStatus, GuardStatus, HeadroomStatus, MetricStatus,
+    PodCounts, ScalabilityStatus, ScalingPolicyStatus, ScheduleStatus, SloStatus, StartUpStatus, StepStatus,
+    ZoneLossStatus,
 };
 use crate::audit::Flaw;
 use crate::control::{
-    Activation, BURN_WINDOWS, CeilingReport, Condition, Decision, Deficit, Drain, GuardReport,
-    HeadroomReport, RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport, SloReport, StartUp,
-    Step, significant, spelled,
+    Activation, BURN_WINDOWS, CeilingReport, Condition, Decision, Deficit, Drain, ForecastReport,
+    GuardReport, HeadroomReport, RecalledScalability, ScalabilityReport, ScheduleReport, SignalReport,
+    SloReport, StartUp, Step, significant, spelled,
 };
 use crate::number::ceil_count_forgiving;
 use crate::time::{Span, Time};
@@ -78,6 +79,7 @@ impl Report<'_> {
             scalability: decision.scalability.map(scalability),
             guards: decision.guards.iter().map(guard).collect(),
             schedules: decision.schedules.iter().map(schedule).collect(),
+            forecasts: decision.forecasts.iter().map(forecast).collect(),
             zone_loss: decision.zone_loss.map(|kept| ZoneLossStatus {
                 zones: kept.zones.all,
                 survives: kept.zones.lost,
@@ -266,6 +268,33 @@ fn schedule(schedule: &ScheduleReport) -> ScheduleStatus {
         end: schedule.window.map(|window| time(window.end)),
         next_start: schedule.next.map(|window| time(window.start)),
         next_end: schedule.next.map(|window| time(window.end)),
+    }
+}
+
+fn forecast(forecast: &ForecastReport) -> ForecastStatus {
+    let time = |at: Time| meta::Time(timestamp(at));
+    let standing = forecast.standing.as_ref();
+    let percent = |share: f64| significant((share * 1000.0).round() / 10.0);
+    ForecastStatus {
+        metric: forecast.metric.clone(),
+        state: format!("{:?}", forecast.phase),
+        model: standing.map(|standing| format!("{:?}", standing.model)),
+        season_seconds: standing
+            .map(|standing| standing.seasons.iter().map(|season| season.rounded_seconds()).collect())
+            .unwrap_or_default(),
+        fitted_at: standing.map(|standing| time(standing.fitted)),
+        observed_hours: standing.map(|standing| standing.observed.rounded_seconds() / 3600),
+        replicas: forecast.replicas,
+        next_peak: standing.map(|standing| ForecastPeakStatus {
+            time: time(standing.peak.at),
+            replicas: ceil_count_forgiving(standing.peak.replicas),
+        }),
+        accuracy: standing.and_then(|standing| standing.accuracy).map(|accuracy| ForecastAccuracyStatus {
+            error_percent: percent(accuracy.error),
+            naive_error_percent: percent(accuracy.naive_error),
+            missed_percent: percent(accuracy.missed),
+        }),
+        message: bounded(&forecast.message, 1024),
     }
 }
 

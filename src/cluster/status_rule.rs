@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::identity::moment;
-use crate::api::{CeilingStatus, FindingStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus};
+use crate::api::{
+    CeilingStatus, FindingStatus, ForecastStatus, GuardStatus, Quantity, ScalingPolicyStatus, ScheduleStatus,
+};
 use crate::number::from_count;
 use crate::time::{Span, Time};
 
@@ -244,6 +246,7 @@ fn drifted(last: &ScalingPolicyStatus, next: &ScalingPolicyStatus) -> bool {
         || ceilings_left(&last.ceilings, &next.ceilings)
         || guards_left(&last.guards, &next.guards)
         || schedules_left(&last.schedules, &next.schedules)
+        || forecasts_left(&last.forecasts, &next.forecasts)
         || last.advice.len() != next.advice.len()
         || findings_left(&last.findings, &next.findings)
 }
@@ -258,6 +261,16 @@ fn schedules_left(last: &[ScheduleStatus], next: &[ScheduleStatus]) -> bool {
         || last.iter().zip(next).any(|(last, next)| {
             (&last.name, &last.state, &last.end, &last.next_start)
                 != (&next.name, &next.state, &next.end, &next.next_start)
+                || count_left(last.replicas, next.replicas)
+        })
+}
+
+/// A fit that comes to the same is no news.
+fn forecasts_left(last: &[ForecastStatus], next: &[ForecastStatus]) -> bool {
+    last.len() != next.len()
+        || last.iter().zip(next).any(|(last, next)| {
+            (&last.metric, &last.state, &last.model, &last.season_seconds)
+                != (&next.metric, &next.state, &next.model, &next.season_seconds)
                 || count_left(last.replicas, next.replicas)
         })
 }

@@ -1,5 +1,6 @@
 //! From the spec that a user wrote to the policy that `decide` reads.
 
+mod forecast;
 mod guards;
 mod schedules;
 mod zones;
@@ -89,6 +90,7 @@ impl Policy {
             scalability: ceilings.scalability.as_ref().map(|ceiling| faults.scalability(ceiling)),
             guards: faults.guards(spec),
             schedules: faults.schedules(spec),
+            forecast: faults.forecast(spec),
             fallback: spec.fallback.as_ref().map(|fallback| Fallback {
                 after: Span::from_seconds(fallback.after_seconds.into()),
                 behavior: fallback.behavior,

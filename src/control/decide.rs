@@ -7,6 +7,7 @@ use super::deficit::deficit;
 use super::demand::{Demand, Fitness, Ground, demand};
 use super::diagnosis::Evidence;
 use super::floor::{self, Floor};
+use super::forecasts::{self, ForecastReport};
 use super::guard::{self, Guards, StepDown};
 use super::headroom::LeadTime;
 use super::limits::{Limits, limits, rollout_shape};
@@ -53,7 +54,11 @@ pub fn decide(
     now: Time,
 ) -> (Decision, Memory) {
     let decision = match &observation.target {
-        Target::Seen(workload) => weigh(policy, observation, workload, &mut memory, now),
+        Target::Seen(workload) => {
+            let mut decision = weigh(policy, observation, workload, &mut memory, now);
+            forecasts::tell(&mut decision);
+            decision
+        }
         Target::Unseen(fault) => {
             memory.note_sound(policy, &observation.readings, now);
             let guards =
@@ -82,6 +87,7 @@ fn unseen(policy: &Policy, fault: &TargetFault, now: Time) -> Decision {
         ceilings: Vec::new(),
         guards: Vec::new(),
         schedules: Vec::new(),
+        forecasts: Vec::new(),
         zone_loss: None,
         slo: None,
         advice: Vec::new(),
@@ -142,8 +148,7 @@ fn weigh(
     let safe = look_ahead(&ground, &demand, stabilized, &mut trail);
     let contest = memory.overwritten.contest(now).filter(|_| policy.compat == Compat::None);
     let orders = Orders::read(policy, observation, now);
-    let schedules = schedules::reports(policy, now);
-    let floors = floors(policy, &schedules);
+    let (schedules, forecasts, floors) = floors(policy, observation, ground.ahead.horizon(), now);
     let scene = Scene {
         spec_replicas: spec,
         floor: floor::largest(&floors).map_or(policy.min, |floor| floor.replicas.max(policy.min)),
@@ -228,6 +233,7 @@ fn weigh(
         footprint: Some(footprint),
         guards: guarded,
         schedules,
+        forecasts,
         zone_loss,
         slo,
         advice,
@@ -267,6 +273,7 @@ fn report(
         ceilings: limits.reports,
         guards: Vec::new(),
         schedules: Vec::new(),
+        forecasts: Vec::new(),
         zone_loss: None,
         slo: None,
         advice: Vec::new(),
@@ -317,9 +324,17 @@ fn yardstick(policy: &Policy, workload: &Workload, memory: &Memory) -> Yardstick
     Yardstick { warm_up, ramp: policy.warm_up.ramp, deadline }
 }
 
-/// What demand may not go below, besides `minReplicas`.
-fn floors(policy: &Policy, schedules: &[ScheduleReport]) -> Vec<Floor> {
-    schedules::floor(schedules).into_iter().chain(zones::floor(policy)).collect()
+/// Schedules, forecasts over the time that pods take to come, and what demand may not go below for them, besides `minReplicas`.
+fn floors(
+    policy: &Policy,
+    observation: &Observation,
+    lead: Span,
+    now: Time,
+) -> (Vec<ScheduleReport>, Vec<ForecastReport>, Vec<Floor>) {
+    let schedules = schedules::reports(policy, now);
+    let forecasts = forecasts::reports(policy, &observation.forecasts, lead, now);
+    let floors = [schedules::floor(&schedules), forecasts::floor(policy, &forecasts), zones::floor(policy)];
+    (schedules, forecasts, floors.into_iter().flatten().collect())
 }
 
 /// Takes note of a change that is about to be asked for.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::deficit::Deficit;
+use super::forecasts::ForecastReport;
 use super::guard::GuardReport;
 use super::headroom::HeadroomReport;
 use super::observation::Workload;
@@ -54,6 +55,9 @@ pub struct Decision {
     /// Each schedule, in the policy's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleReport>,
+    /// Each forecast, in the order of the metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<ForecastReport>,
     /// What is kept for the loss of zones; none where nothing is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_loss: Option<ZoneLossReport>,
@@ -274,6 +278,8 @@ pub enum ConditionType {
     ErrorBudgetKept,
     /// The count changes direction too often.
     Flapping,
+    /// Whether the forecast is better than what anybody could say.
+    ForecastAccurate,
     /// A guard holds the count.
     Guarded,
     /// Whether headroom is enough for what load does while pods start.

@@ -270,6 +270,7 @@ impl<'a> Scene<'a> {
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
         }
     }

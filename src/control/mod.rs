@@ -9,6 +9,7 @@ mod deficit;
 mod demand;
 mod diagnosis;
 mod floor;
+mod forecasts;
 mod guard;
 mod headroom;
 mod history;
@@ -36,6 +37,7 @@ pub use decision::{
     ScalabilityReport, SignalReport, StartUp, Step, StepName,
 };
 pub use deficit::Deficit;
+pub use forecasts::{ForecastPhase, ForecastReport, Forecasting, Foreseen};
 pub use guard::{Activation, GuardReport, GuardState};
 pub use headroom::{CalibratedHeadroom, HeadroomReport};
 pub use history::{Change, History, PastCounts, Recollection};

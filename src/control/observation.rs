@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::forecasts::Foreseen;
 use crate::signal::{Moments, Reading};
 use crate::time::{Span, Time};
 
@@ -31,6 +32,9 @@ pub struct Observation {
     /// The share of bad events in each of [`BURN_WINDOWS`](super::BURN_WINDOWS); empty where no objective is declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<Reading>,
+    /// What is known of what the metrics will do, as of the newest fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Foreseen>,
     /// Other autoscalers and policies on the same workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,

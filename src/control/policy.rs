@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::forecasts::Forecasting;
 use super::headroom::CalibratedHeadroom;
 use super::slo::Slo;
 
@@ -87,6 +88,8 @@ pub struct Policy {
     pub fallback: Option<Fallback>,
     /// Schedules.
     pub schedules: Vec<Schedule>,
+    /// Forecasts.
+    pub forecast: Option<Forecasting>,
 }
 
 /// A gradual scale-in removes at most the larger of these in their period.

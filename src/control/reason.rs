@@ -198,6 +198,30 @@ pub enum Reason {
     Schedule,
     /// Replicas are kept for the loss of zones.
     ZoneLoss,
+    /// A forecast keeps the count.
+    Forecast,
+    /// Forecasts of the last day were better than what anybody could say.
+    ForecastAccurate,
+    /// Too few forecasts could be compared with what came.
+    ForecastUnproven,
+    /// Forecasts of the last day were hardly better than the last value or the mean of a day.
+    ForecastNoBetterThanNaive,
+    /// Forecasts of the last day were off by too much of the load.
+    ForecastTooFarOff,
+    /// Load passed what was forecast far too often.
+    ForecastMissedTooOften,
+    /// The past that a forecast is made from is still being read.
+    ForecastPending,
+    /// The past that a forecast is made from could not be read.
+    ForecastHistoryUnreadable,
+    /// Too little of the past is known for a forecast.
+    ForecastHistoryTooShort,
+    /// Too much of the past is missing for a forecast.
+    ForecastHistoryGaps,
+    /// Nothing in the past comes again.
+    NoSeasonFound,
+    /// No model fits the past.
+    ForecastNotFitted,
     /// The headroom in force carries what load does while pods start.
     HeadroomCovers,
     /// The headroom declared is less than what load does while pods start.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::paint::Paint;
 use super::{ago, columns, policy};
-use crate::api::ScalingPolicyStatus;
+use crate::api::{ForecastStatus, ScalingPolicyStatus};
 use crate::cluster::{PolicyKey, PolicyRecord, moment, policy_events, told_at};
 use crate::time::Time;
 
@@ -255,6 +255,7 @@ pub(super) fn surroundings(status: &ScalingPolicyStatus, now: Time, paint: Paint
         .collect();
     section(&mut text, "Signals (value of target)", &signals, paint);
     section(&mut text, "Ahead of the load, in replicas", &ahead(status), paint);
+    section(&mut text, "Forecasts (floor asked for)", &forecasts(status), paint);
     let ceilings: Vec<_> = status
         .ceilings
         .iter()
@@ -311,4 +312,16 @@ pub(super) fn surroundings(status: &ScalingPolicyStatus, now: Time, paint: Paint
     let advice: Vec<_> = status.advice.iter().map(|sentence| vec![sentence.clone()]).collect();
     section(&mut text, "What would help", &advice, paint);
     text
+}
+
+fn forecasts(status: &ScalingPolicyStatus) -> Vec<Vec<String>> {
+    let row = |forecast: &ForecastStatus| {
+        let replicas =
+            forecast.replicas.map_or_else(|| "none".to_owned(), |replicas| format!("{replicas} replicas"));
+        let peak = forecast.next_peak.as_ref().map_or_else(String::new, |peak| {
+            format!("peak {} at {}", peak.replicas, peak.time.0.strftime("%Y-%m-%dT%H:%MZ"))
+        });
+        vec![forecast.metric.clone(), replicas, forecast.state.clone(), peak, forecast.message.clone()]
+    };
+    status.forecasts.iter().map(row).collect()
 }

@@ -3,6 +3,7 @@
 
 mod assumption;
 mod explanation;
+mod foreseen;
 mod live;
 mod overview;
 mod paint;

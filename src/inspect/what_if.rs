@@ -303,6 +303,7 @@ impl Seen<'_> {
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: super::foreseen::foreseen(self.status, self.now),
             rivals,
         }
     }

@@ -188,6 +188,7 @@ impl PolicyTask {
             scalability: self.samples(record, policy, self.context.clock.now()),
             lessons: self.lessons(record, policy, self.context.clock.now()),
             slo: readings.slo,
+            forecasts: self.forecasts(record, policy, self.context.clock.now()),
             rivals: self.context.index.rivals(record),
         };
         let mut attempt = 1;

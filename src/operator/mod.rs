@@ -4,6 +4,7 @@ mod budgets;
 mod burn_rates;
 mod clock;
 mod evaluation;
+mod forecasts;
 mod history;
 mod leader;
 mod lessons;

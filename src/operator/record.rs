@@ -190,6 +190,7 @@ mod tests {
             scalability: crate::control::ScalabilityView::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
         }
     }

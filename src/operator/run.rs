@@ -162,6 +162,7 @@ impl Operator {
             recorder: self.recorder.clone(),
             instance: self.instance.clone(),
             writers: Semaphore::new(CONCURRENT_WRITERS),
+            fits: Semaphore::new(1),
             origin: Instant::now(),
             decide,
             stop: term.clone(),

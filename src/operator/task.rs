@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::budgets::Budgets;
 use super::burn_rates::BurnRates;
 use super::clock::Clock;
+use super::forecasts::Forecasts;
 use super::history::Recall;
 use super::lessons::Lessons;
 use super::notices::Budget as EventBudget;
@@ -51,6 +52,8 @@ pub(super) struct Context {
     pub instance: String,
     /// Held while speaking to the API server, never while a metrics server is asked.
     pub writers: Semaphore,
+    /// Held while a forecast is fitted.
+    pub fits: Semaphore,
     pub origin: Instant,
     pub decide: Decide,
     pub stop: CancellationToken,
@@ -89,6 +92,8 @@ pub(super) struct State {
     pub lessons: Lessons,
     /// What is read of the error budget.
     pub slo: BurnRates,
+    /// What the metrics will do.
+    pub forecasts: Forecasts,
     /// What was known from before.
     pub recalled: Recalled,
     /// Nothing has been decided yet.
@@ -129,6 +134,7 @@ impl PolicyTask {
             samples: Samples::default(),
             lessons: Lessons::default(),
             slo: BurnRates::default(),
+            forecasts: Forecasts::default(),
             first: true,
             compiled: None,
             evaluations: 0,

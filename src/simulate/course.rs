@@ -65,6 +65,7 @@ impl<'a> Course<'a> {
             scalability: ScalabilityView::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
         };
         let memory = std::mem::take(&mut self.memory);

@@ -5,6 +5,7 @@ mod course;
 mod elasticity;
 mod figures;
 mod fleet;
+mod foresight;
 mod hpa;
 mod learning;
 mod load;

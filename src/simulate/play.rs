@@ -1,5 +1,6 @@
 //! A policy's course: evaluated now and then, served all the time.
 
+use super::foresight::Foresight;
 use super::learning::Learning;
 use super::load::Cursor;
 use super::plant::Plant;
@@ -18,6 +19,7 @@ pub(super) struct Player<'a> {
     pub(super) plant: Plant,
     sensor: Sensor,
     learning: Option<Learning>,
+    foresight: Option<Foresight>,
     memory: Memory,
     cursor: Cursor<'a>,
     next_evaluation: Time,
@@ -43,6 +45,7 @@ impl<'a> Player<'a> {
             plant,
             sensor,
             learning: Learning::of(policy, START),
+            foresight: Foresight::of(policy, START),
             memory: Memory::default(),
             cursor,
             next_evaluation: START,
@@ -75,6 +78,7 @@ impl<'a> Player<'a> {
         let seen = Around {
             shares: shares.to_vec(),
             scalability: self.learning.as_mut().map(Learning::take).unwrap_or_default(),
+            foresight: self.foresight.as_mut(),
         };
         let (decision, after) =
             self.scaler.evaluate(&mut self.plant, &self.sensor, &settings.sensor, seen, memory, now);

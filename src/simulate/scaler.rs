@@ -1,5 +1,6 @@
 //! What sets the count in a simulation: the operator's decision, HPA's, an oracle, nobody.
 
+use super::foresight::Foresight;
 use super::hpa::{Groups, value_proposal};
 use super::load::Load;
 use super::plant::Plant;
@@ -41,12 +42,14 @@ pub struct PolicyScaler {
 }
 
 /// What an evaluation is told beside the signals and the workload.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Around {
+#[derive(Debug, Default)]
+pub(super) struct Around<'a> {
     /// What budgets grant.
     pub(super) shares: Vec<BudgetShare>,
     /// What was read of the throughput since the evaluation before.
     pub(super) scalability: ScalabilityView,
+    /// What forecasts are made of, where the policy asks for them.
+    pub(super) foresight: Option<&'a mut Foresight>,
 }
 
 /// How a metric comes to its value.
@@ -83,6 +86,7 @@ impl PolicyScaler {
             guards: Vec::new(),
             fallback: None,
             schedules: Vec::new(),
+            forecast: None,
             ..simulable.policy.clone()
         };
         let leading =
@@ -122,13 +126,14 @@ impl PolicyScaler {
         plant: &mut Plant,
         sensor: &Sensor,
         settings: &SensorSettings,
-        around: Around,
+        around: Around<'_>,
         memory: Memory,
         now: Time,
     ) -> (Decision, Memory) {
         let (means, age) = sensor.read(now);
-        let readings =
+        let readings: Vec<Reading> =
             self.readers.iter().map(|reader| reader.read(plant, &means, age, settings, now)).collect();
+        let foreseen = around.foresight.map(|foresight| foresight.observe(&self.policy, &readings, now));
         let observation = Observation {
             readings,
             target: Target::Seen(plant.workload()),
@@ -138,6 +143,7 @@ impl PolicyScaler {
             scalability: around.scalability,
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: foreseen.unwrap_or_default(),
             rivals: Vec::new(),
         };
         decide(&self.policy, &observation, memory, now)

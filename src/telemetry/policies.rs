@@ -10,7 +10,9 @@ use prometheus_client::metrics::MetricType;
 
 use crate::audit::{self, Flaw, Level};
 use crate::cluster::PolicyKey;
-use crate::control::{BURN_WINDOWS, Condition, ConditionStatus, ConditionType, Decision, GuardState, Policy};
+use crate::control::{
+    BURN_WINDOWS, Condition, ConditionStatus, ConditionType, Decision, ForecastPhase, GuardState, Policy,
+};
 use crate::number::from_count;
 use crate::signal::SignalState;
 use crate::time::Span;
@@ -76,9 +78,14 @@ const SCHEDULE: usize = 30;
 const SIGNAL_HEADROOM: usize = 31;
 const BURN_RATE: usize = 32;
 const TARGET_RATIO: usize = 33;
-const FINDINGS: usize = 34;
+const FORECAST: usize = 34;
+const FORECAST_ACTS: usize = 35;
+const FORECAST_ERROR: usize = 36;
+const FORECAST_NAIVE_ERROR: usize = 37;
+const FORECAST_MISSED: usize = 38;
+const FINDINGS: usize = 39;
 
-const DESCRIPTIONS: [Description; 35] = [
+const DESCRIPTIONS: [Description; 40] = [
     describe("replicas", None, "Replicas asked of the workload, from its spec"),
     describe("desired_replicas", None, "Replicas that the policy wants"),
     describe("needed_replicas", None, "Replicas that demand and floors ask for, before any limit"),
@@ -167,6 +174,31 @@ const DESCRIPTIONS: [Description; 35] = [
         "The share of themselves at which targets stand for the error budget; absent where no objective is declared",
     ),
     describe(
+        "forecast_replicas",
+        Some("signal"),
+        "The floor that the forecast of a signal asks for now, whether or not it may; absent while there is none",
+    ),
+    describe(
+        "forecast_acting",
+        Some("signal"),
+        "1 while the forecast of a signal may raise the floor, else 0",
+    ),
+    describe(
+        "forecast_error_ratio",
+        Some("signal"),
+        "Errors of the last day's forecasts together as a share of all load (WAPE)",
+    ),
+    describe(
+        "forecast_naive_error_ratio",
+        Some("signal"),
+        "The same of the better of the last value and the mean of a day: what anybody could have said",
+    ),
+    describe(
+        "forecast_missed_ratio",
+        Some("signal"),
+        "How often load passed the percentile that was forecast in the last day, as a share",
+    ),
+    describe(
         "workload_findings",
         Some("level"),
         "What the audit of the workload found, by level; absent while its manifest cannot be seen",
@@ -229,6 +261,15 @@ impl PolicyFigures {
                 figures.real(BURN_RATE, Some((*window).to_owned()), rate);
             }
             figures.real(TARGET_RATIO, None, Some(from_count(slo.percent) / 100.0));
+        }
+        for forecast in &decision.forecasts {
+            let label = || Some(forecast.metric.clone());
+            let accuracy = forecast.standing.as_ref().and_then(|standing| standing.accuracy);
+            figures.count(FORECAST, label(), forecast.replicas);
+            figures.count(FORECAST_ACTS, label(), Some(u32::from(forecast.phase == ForecastPhase::Acting)));
+            figures.real(FORECAST_ERROR, label(), accuracy.map(|accuracy| accuracy.error));
+            figures.real(FORECAST_NAIVE_ERROR, label(), accuracy.map(|accuracy| accuracy.naive_error));
+            figures.real(FORECAST_MISSED, label(), accuracy.map(|accuracy| accuracy.missed));
         }
         let moved =
             decision.conditions.iter().find(|condition| condition.kind == ConditionType::BottleneckMoved);

@@ -72,6 +72,7 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         scalability: ScalabilityView::default(),
         lessons: Vec::new(),
         slo: Vec::new(),
+        forecasts: Vec::new(),
         rivals: Vec::new(),
     }
 }

@@ -21,9 +21,15 @@ use crate::plant::{Plant, PlantSettings};
 /// The namespace that every simulated bed has.
 pub const NAMESPACE: &str = "shop";
 
+/// What is read at a moment.
+type Course = fn(Time) -> Reading;
+
 /// Values by server name, with their ages; a server that is not named answers with nothing.
 #[derive(Clone, Default)]
-pub struct ToldSignals(Arc<Mutex<HashMap<String, (f64, Span)>>>);
+pub struct ToldSignals {
+    values: Arc<Mutex<HashMap<String, (f64, Span)>>>,
+    courses: Arc<Mutex<HashMap<String, Course>>>,
+}
 
 impl ToldSignals {
     /// From now on the server of this name tells this value, also of the past.
@@ -33,16 +39,25 @@ impl ToldSignals {
 
     /// The same, with its newest sample so old.
     pub fn set_aged(&self, server: &str, value: f64, age: Span) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), (value, age));
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), (value, age));
+    }
+
+    /// From now on the server of this name tells what it is at each moment, also of the past.
+    pub fn set_course(&self, server: &str, course: fn(Time) -> Reading) {
+        self.courses.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), course);
     }
 
     /// From now on the server of this name finds nothing.
     pub fn silence(&self, server: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
     }
 
-    fn read(&self, server: &str) -> Reading {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(server).copied();
+    fn read(&self, server: &str, at: Time) -> Reading {
+        let course = self.courses.lock().unwrap_or_else(PoisonError::into_inner).get(server).copied();
+        if let Some(course) = course {
+            return course(at);
+        }
+        let told = self.values.lock().unwrap_or_else(PoisonError::into_inner).get(server).copied();
         let (answer, age) =
             told.map_or((Answer::NoSeries, Span::ZERO), |(value, age)| (Answer::Value(value), age));
         Reading { answer, warnings: Vec::new(), age: Age::Measured(age), covered_pods: None }
@@ -55,9 +70,9 @@ impl Signals for ToldSignals {
         server: &'a str,
         _: &'a str,
         _: &'a Evaluation,
-        _: Time,
+        at: Time,
     ) -> BoxFuture<'a, Reading> {
-        let reading = self.read(server);
+        let reading = self.read(server, at);
         Box::pin(async move { reading })
     }
 
@@ -68,7 +83,7 @@ impl Signals for ToldSignals {
         _: &'a Evaluation,
         moments: Moments,
     ) -> BoxFuture<'a, Result<Vec<Reading>, String>> {
-        let readings = moments.iter().map(|_| self.read(server)).collect();
+        let readings = moments.iter().map(|at| self.read(server, at)).collect();
         Box::pin(async move { Ok(readings) })
     }
 }

@@ -115,6 +115,7 @@ impl Autoscaler {
             overrides: Overrides::default(),
             lessons: Vec::new(),
             slo: Vec::new(),
+            forecasts: Vec::new(),
             rivals: Vec::new(),
             guards: Vec::new(),
             shares: Vec::new(),
