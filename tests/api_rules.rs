@@ -101,6 +101,22 @@ fn every_rule_of_the_schema_is_refused_by_some_case() {
     }
 }
 
+/// An API server takes a quantity as a string or a whole number only; nothing here would notice.
+#[test]
+fn no_case_that_is_accepted_writes_a_fraction_without_quotes() {
+    fn fraction(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => number.is_f64(),
+            Value::Array(values) => values.iter().any(fraction),
+            Value::Object(fields) => fields.values().any(fraction),
+            _ => false,
+        }
+    }
+    for case in table().cases.iter().filter(|case| !case.schema) {
+        assert!(!fraction(&case.patch), "{}: quote it", case.name);
+    }
+}
+
 #[test]
 fn a_policy_that_never_met_an_api_server_is_judged_the_same() {
     let table = table();

@@ -190,6 +190,15 @@ async fn a_limit_that_is_lowered_is_walked_down_to() {
     assert_eq!(granted(&bed, "checkout"), 120, "{}", budget(&bed));
     seconds(180).await;
     assert_eq!(replicas(&bed, "checkout"), 12, "{}", policy(&bed, "checkout"));
+    let events = bed.server.collection("events.k8s.io", "v1", "events").unwrap().list(NAMESPACE);
+    let recalled: Vec<_> = events.iter().filter(|event| event["reason"] == "ConnectionsRecalled").collect();
+    assert_eq!(recalled.len(), 1, "{events:?}");
+    let told = recalled[0].to_string();
+    assert!(
+        told.contains("ConnectionBudget orders-db: its pods reach 150 connections")
+            && told.contains("the limit fell"),
+        "{told}"
+    );
     assert_eq!(ready(&budget(&bed), "Ready"), ("True".to_owned(), "Ready".to_owned()));
     stop.cancel();
     operator.await.unwrap().unwrap();

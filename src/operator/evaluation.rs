@@ -235,6 +235,7 @@ impl PolicyTask {
             self.state.departures = view.departures;
             self.state.wrote = acted != Acted::Nothing;
             self.state.wants_age = decision.wants_age;
+            self.tell_of_recalls(record, &observation.shares, now);
             let flaws = audited(policy, &observation.target, view.flaws.as_deref(), decision.drain);
             return Evaluated { policy: policy.clone(), decision, acted, flaws };
         }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::report::Acted;
 use crate::cluster::{ApiErrorKind, Notice};
-use crate::control::Decision;
+use crate::control::{BudgetShare, Decision, Recall};
 use crate::time::{Span, Time};
 
 /// Reasons of a bad condition that somebody asked for.
@@ -38,6 +38,26 @@ pub(super) fn action_notice(decision: &Decision, acted: &Acted, already_failing:
         }
         Acted::Failed(_) | Acted::Nothing => None,
     }
+}
+
+/// Events about budgets that have begun to ask connections back, or whose deadline for it has passed.
+pub(super) fn recall_notices(before: &[BudgetShare], now: &[BudgetShare]) -> Vec<Notice> {
+    let recalled = |shares: &[BudgetShare], budget: &str| {
+        shares.iter().find(|share| share.budget == budget).and_then(|share| share.recall)
+    };
+    let news =
+        now.iter().filter(|share| share.recall.is_some() && recalled(before, &share.budget) != share.recall);
+    let notice = |share: &BudgetShare| Notice {
+        warning: share.recall == Some(Recall::Hard),
+        reason: match share.recall {
+            Some(Recall::Hard) => "ConnectionsRecallOverdue",
+            _ => "ConnectionsRecalled",
+        }
+        .to_owned(),
+        action: "Evaluate",
+        note: format!("ConnectionBudget {}: {}", share.budget, share.message),
+    };
+    news.map(notice).collect()
 }
 
 /// Events about conditions that changed their status or reason.

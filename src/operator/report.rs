@@ -1,14 +1,14 @@
 //! Telling what was decided and done: logs, metrics, status, events.
 
 use super::evaluation::Evaluated;
-use super::notices::{action_notice, condition_notices};
+use super::notices::{action_notice, condition_notices, recall_notices};
 use super::task::PolicyTask;
 use crate::api::ScalingPolicyStatus;
 use crate::audit;
 use crate::cluster::{
     ApiError, ApiErrorKind, CHANGES, Notice, PolicyRecord, Report, change, invalid_status, write_status,
 };
-use crate::control::{Condition, ConditionStatus, ConditionType, Decision, Reason};
+use crate::control::{BudgetShare, Condition, ConditionStatus, ConditionType, Decision, Reason};
 use crate::telemetry::PolicyFigures;
 use crate::time::Time;
 
@@ -65,6 +65,14 @@ impl PolicyTask {
         .status();
         let rescaled = matches!(acted, Acted::Rescaled { .. });
         self.write_status(record, status, rescaled, now).await;
+    }
+
+    /// Publishes what budgets began to ask back. What was asked back before a restart is no news.
+    pub(super) fn tell_of_recalls(&mut self, record: &PolicyRecord, shares: &[BudgetShare], now: Time) {
+        let before = self.state.recalls.replace(shares.to_vec());
+        for notice in before.iter().flat_map(|before| recall_notices(before, shares)) {
+            self.publish(record, &notice, now);
+        }
     }
 
     /// Reports a policy that cannot be evaluated.

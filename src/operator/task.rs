@@ -23,7 +23,7 @@ use super::schedule::Schedule;
 use super::signals::Signals;
 use crate::api::ChangeStatus;
 use crate::cluster::{Authority, Events, Index, PolicyKey, PolicyRecord, Scales, Uid, Viewer, Written};
-use crate::control::{Decision, Memory, Observation, Policy, Recollection};
+use crate::control::{BudgetShare, Decision, Memory, Observation, Policy, Recollection};
 use crate::telemetry::Metrics;
 use crate::time::Time;
 
@@ -94,6 +94,8 @@ pub(super) struct State {
     pub slo: BurnRates,
     /// What the metrics will do.
     pub forecasts: Forecasts,
+    /// The shares of budgets at the last evaluation.
+    pub recalls: Option<Vec<BudgetShare>>,
     /// What was known from before.
     pub recalled: Recalled,
     /// Nothing has been decided yet.
@@ -135,6 +137,7 @@ impl PolicyTask {
             lessons: Lessons::default(),
             slo: BurnRates::default(),
             forecasts: Forecasts::default(),
+            recalls: None,
             first: true,
             compiled: None,
             evaluations: 0,
