@@ -47,6 +47,17 @@ pub struct Foreseen {
     pub fault: Option<Unforeseen>,
 }
 
+impl Foreseen {
+    /// What is known after another fit: where it failed, the forecast before goes on, and why there is no newer one is told.
+    pub fn after(before: Option<Self>, metric: &str, fitted: Result<Outlook, Unforeseen>) -> Self {
+        let (outlook, fault) = match fitted {
+            Ok(outlook) => (Some(outlook), None),
+            Err(fault) => (before.and_then(|before| before.outlook), Some(fault)),
+        };
+        Self { metric: metric.to_owned(), outlook, fault }
+    }
+}
+
 /// What becomes of a forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForecastPhase {

@@ -15,6 +15,7 @@ use crate::capacity::Zones;
 use crate::ceiling::scalability::Coefficients;
 use crate::number::percent_rounded_up;
 use crate::schedule::Schedule;
+use crate::signal::{Answer, Reading};
 use crate::time::{Span, Time};
 
 /// Whose habits `decide` follows.
@@ -191,6 +192,18 @@ impl Signal {
     /// It tells of load that comes from outside, which a level per pod does not: that follows the count.
     pub fn tells_load(&self) -> bool {
         self.role == Role::Leading && self.kind == TargetKind::AverageValue
+    }
+
+    /// The load that a reading of the past tells of; none where it is no load, an exact zero that is suspect among them.
+    pub fn load(&self, reading: &Reading) -> Option<f64> {
+        match reading.answer {
+            Answer::Value(value)
+                if value.is_finite() && (value > 0.0 || value == 0.0 && self.zero == Zero::Data) =>
+            {
+                Some(value)
+            }
+            _ => None,
+        }
     }
 }
 

@@ -11,6 +11,11 @@ mod past;
 mod season;
 mod state;
 
+use crate::time::Span;
+
+/// From one fit to the next.
+pub const REFIT: Span = Span::from_seconds(3600);
+
 pub use accuracy::{Accuracy, Verdict};
 pub use model::{Forecaster, Model, Mstl, SeasonalNaive};
 pub use outlook::{Outlook, Peak, Standing, Unforeseen, UnforeseenKind};

@@ -7,16 +7,14 @@ use tokio::task::spawn_blocking;
 
 use super::evaluation::questions;
 use super::task::{Context, PolicyTask};
-use crate::api::{ScalingPolicySpec, Zero};
+use crate::api::ScalingPolicySpec;
 use crate::cluster::PolicyRecord;
 use crate::control::{Forecasting, Foreseen, Policy, Signal};
-use crate::forecast::{ForecastRules, ForecastState, Outlook, Unforeseen, UnforeseenKind};
+use crate::forecast::{ForecastRules, ForecastState, REFIT, Unforeseen, UnforeseenKind};
 use crate::prometheus::Evaluation;
-use crate::signal::{Answer, Moments, Reading};
+use crate::signal::{Moments, Reading};
 use crate::time::{Span, Time};
 
-/// From one fit to the next.
-const EACH: Span = Span::from_seconds(3600);
 /// After a fault.
 const AGAIN: Span = Span::from_seconds(600);
 /// After a start, policies ask one after the other within this time.
@@ -67,8 +65,7 @@ impl Known {
                 format!("its past could not be read: {fault}"),
             )),
         };
-        let before = self.foreseen.take().and_then(|foreseen| foreseen.outlook);
-        self.foreseen = Some(foreseen(&self.subject.metric, before, fitted));
+        self.foreseen = Some(Foreseen::after(self.foreseen.take(), &self.subject.metric, fitted));
         self
     }
 
@@ -76,14 +73,6 @@ impl Known {
         let fault = self.foreseen.as_ref().and_then(|foreseen| foreseen.fault.as_ref());
         fault.is_some_and(|fault| fault.kind == UnforeseenKind::Unreadable)
     }
-}
-
-fn foreseen(metric: &str, before: Option<Outlook>, fitted: Result<Outlook, Unforeseen>) -> Foreseen {
-    let (outlook, fault) = match fitted {
-        Ok(outlook) => (Some(outlook), None),
-        Err(fault) => (before, Some(fault)),
-    };
-    Foreseen { metric: metric.to_owned(), outlook, fault }
 }
 
 impl PolicyTask {
@@ -97,7 +86,7 @@ impl PolicyTask {
         match forecasts.under_way.as_mut().map(oneshot::Receiver::try_recv) {
             Some(Ok(known)) => {
                 forecasts.under_way = None;
-                let next = if known.iter().any(Known::failed) { AGAIN } else { EACH };
+                let next = if known.iter().any(Known::failed) { AGAIN } else { REFIT };
                 forecasts.due = Some(now + next);
                 forecasts.known = known;
             }
@@ -173,8 +162,8 @@ async fn read_and_fit(
     } else {
         context.signals.history(&server, namespace, &question, moments).await
     };
-    let read =
-        readings.map(|readings| (moments, readings.iter().map(|reading| need(&signal, reading)).collect()));
+    let need = |reading: &Reading| Some(signal.load(reading)? / signal.target);
+    let read = readings.map(|readings| (moments, readings.iter().map(need).collect()));
     if let Err(fault) = &read {
         tracing::info!(
             namespace,
@@ -189,16 +178,6 @@ async fn read_and_fit(
     let rules = *rules;
     let fitted = spawn_blocking(move || known.fit(&rules, read, now)).await;
     fitted.inspect_err(|fault| tracing::error!(namespace, %fault, "a forecast broke")).ok()
-}
-
-/// Need at one moment in the past, in replicas; none where the value was no load.
-fn need(signal: &Signal, reading: &Reading) -> Option<f64> {
-    match reading.answer {
-        Answer::Value(value) if value > 0.0 || value == 0.0 && signal.zero == Zero::Data => {
-            Some(value / signal.target)
-        }
-        _ => None,
-    }
 }
 
 /// What is known of each metric that a forecast is made of, in the policy's order.

@@ -6,10 +6,9 @@ use tokio::sync::oneshot;
 
 use super::evaluation::questions;
 use super::task::PolicyTask;
-use crate::api::Zero;
 use crate::cluster::PolicyRecord;
 use crate::control::{Lesson, Policy, Signal};
-use crate::signal::{Answer, Moments, Reading};
+use crate::signal::{Moments, Reading};
 use crate::time::{Span, Time};
 
 /// How much of the past is read.
@@ -85,13 +84,6 @@ impl PolicyTask {
 }
 
 fn lesson(signal: &Signal, moments: Moments, readings: &[Reading]) -> Lesson {
-    let value = |reading: &Reading| match reading.answer {
-        Answer::Value(value)
-            if value.is_finite() && (value > 0.0 || value == 0.0 && signal.zero == Zero::Data) =>
-        {
-            Some(value)
-        }
-        _ => None,
-    };
-    Lesson { metric: signal.name.clone(), moments, values: readings.iter().map(value).collect() }
+    let values = readings.iter().map(|reading| signal.load(reading)).collect();
+    Lesson { metric: signal.name.clone(), moments, values }
 }

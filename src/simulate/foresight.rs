@@ -1,12 +1,9 @@
 //! Forecasts in a simulation, made of what its metrics have told so far.
 
 use crate::control::{Forecasting, Foreseen, Policy, Signal};
-use crate::forecast::{ForecastState, STEP, Unforeseen};
-use crate::signal::{Answer, Moments, Reading};
+use crate::forecast::{ForecastState, REFIT, STEP};
+use crate::signal::{Moments, Reading};
 use crate::time::{Span, Time};
-
-/// From one fit to the next, as in the operator.
-const EACH: Span = Span::from_seconds(3600);
 
 /// What is known of what the metrics will do.
 #[derive(Clone, Debug)]
@@ -39,7 +36,7 @@ impl Foresight {
             })
         };
         let metrics = policy.signals.iter().enumerate().filter_map(about).collect();
-        Some(Self { rules, metrics, last_sample: None, next_fit: now + EACH })
+        Some(Self { rules, metrics, last_sample: None, next_fit: now + REFIT })
     }
 
     /// Takes note of what was read, and fits anew where an hour has passed. Tells what is known.
@@ -48,24 +45,18 @@ impl Foresight {
         if newest.count == 1 && self.last_sample.is_none_or(|last| newest.first > last) {
             self.last_sample = Some(newest.first);
             for metric in &mut self.metrics {
-                let need = || match (policy.signals.get(metric.signal)?, &readings.get(metric.signal)?.answer)
-                {
-                    (signal, Answer::Value(value)) => Some(value / signal.target),
-                    _ => None,
+                let need = || {
+                    let signal = policy.signals.get(metric.signal)?;
+                    Some(signal.load(readings.get(metric.signal)?)? / signal.target)
                 };
                 metric.state.learn(&self.rules.rules, newest, [need()]);
             }
         }
         if now >= self.next_fit {
-            self.next_fit = now + EACH;
+            self.next_fit = now + REFIT;
             for metric in &mut self.metrics {
-                let fitted: Result<_, Unforeseen> = metric.state.fit(&self.rules.rules, now);
-                let before = metric.foreseen.take().and_then(|foreseen| foreseen.outlook);
-                let (outlook, fault) = match fitted {
-                    Ok(outlook) => (Some(outlook), None),
-                    Err(fault) => (before, Some(fault)),
-                };
-                metric.foreseen = Some(Foreseen { metric: metric.name.clone(), outlook, fault });
+                let fitted = metric.state.fit(&self.rules.rules, now);
+                metric.foreseen = Some(Foreseen::after(metric.foreseen.take(), &metric.name, fitted));
             }
         }
         self.metrics.iter().filter_map(|metric| metric.foreseen.clone()).collect()
