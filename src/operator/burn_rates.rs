@@ -12,6 +12,9 @@ use crate::time::{Span, Time};
 
 /// A window is asked about again when so much of it has passed.
 const REFRESH_SHARE: u64 = 60;
+/// And after a failure at the latest after this time: a question about days that a server cannot answer must not be put to
+/// it at each evaluation.
+const RETRY: Span = Span::from_seconds(60);
 
 /// What was read of an objective.
 #[derive(Debug, Default)]
@@ -37,14 +40,9 @@ impl BurnRates {
         let Some(slo) = slo else { return Vec::new() };
         let asked = BURN_WINDOWS.iter().zip(&mut self.read).enumerate().map(
             async |(number, ((window, length), kept))| {
-                let due = match kept {
-                    Some((at, reading)) => {
-                        now < *at
-                            || now.since(*at) >= refresh(*length)
-                            || !matches!(reading.answer, Answer::Value(_))
-                    }
-                    None => true,
-                };
+                let stands =
+                    |(at, reading): &(Time, Reading)| now >= *at && now.since(*at) < lasts(*length, reading);
+                let due = !kept.as_ref().is_some_and(stands);
                 if due {
                     // The age of what is newest is the same in all of them.
                     let question = question(slo, window, number == 0 && ask_age);
@@ -59,8 +57,9 @@ impl BurnRates {
 }
 
 /// How long an answer about a window stands.
-fn refresh(length: Span) -> Span {
-    Span::from_millis(length.millis().div_euclid(REFRESH_SHARE))
+fn lasts(length: Span, reading: &Reading) -> Span {
+    let refresh = Span::from_millis(length.millis().div_euclid(REFRESH_SHARE));
+    if matches!(reading.answer, Answer::Failed(_)) { refresh.min(RETRY) } else { refresh }
 }
 
 fn question(slo: &Slo, window: &str, ask_age: bool) -> Evaluation {
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn long_windows_are_asked_about_seldom_and_at_once_again_after_a_failure() {
+    async fn long_windows_are_asked_about_seldom_and_within_a_minute_again_after_a_failure() {
         let (server, slo) = (Asked::default(), slo());
         let mut burn_rates = BurnRates::default();
         let at = |evaluation: i64| Time::from_seconds(1_790_000_000 + 15 * evaluation);
@@ -156,10 +155,20 @@ mod tests {
             burn_rates.read(&server, "shop", Some(&slo), true, at(evaluation)).await;
         }
         server.queries.lock().unwrap().clear();
+        for evaluation in 720..760 {
+            burn_rates.read(&server, "shop", Some(&slo), true, at(evaluation)).await;
+        }
+        assert_eq!(
+            ["5m", "30m", "1h", "6h", "3d"].map(asked),
+            [40, 20, 10, 10, 10],
+            "in ten minutes of failures"
+        );
         *server.away.lock().unwrap() = false;
-        let readings = burn_rates.read(&server, "shop", Some(&slo), true, at(720)).await;
+        let mut readings = Vec::new();
+        for evaluation in 760..764 {
+            readings = burn_rates.read(&server, "shop", Some(&slo), true, at(evaluation)).await;
+        }
         assert!(readings.iter().all(|reading| reading.answer == Answer::Value(0.001)), "{readings:?}");
-        assert_eq!(["5m", "30m", "1h", "6h", "3d"].map(asked), [1, 1, 1, 1, 1]);
 
         let other = Slo {
             prometheus: crate::api::PrometheusQuery {
@@ -169,8 +178,8 @@ mod tests {
             ..slo
         };
         server.queries.lock().unwrap().clear();
-        burn_rates.read(&server, "shop", Some(&other), true, at(721)).await;
+        burn_rates.read(&server, "shop", Some(&other), true, at(764)).await;
         assert_eq!(server.queries.lock().unwrap().len(), 5, "another query has other answers");
-        assert!(burn_rates.read(&server, "shop", None, true, at(722)).await.is_empty());
+        assert!(burn_rates.read(&server, "shop", None, true, at(765)).await.is_empty());
     }
 }
