@@ -119,6 +119,7 @@ impl Report<'_> {
 /// What was learnt of the workload is of use once it can be seen again, or the policy is mended.
 fn keep_what_was_learnt(status: &mut ScalingPolicyStatus, before: Option<&ScalingPolicyStatus>) {
     let Some(before) = before else { return };
+    status.start_up = before.start_up;
     status.drain = before.drain;
     status.slo.clone_from(&before.slo);
     status.reversals.clone_from(&before.reversals);
