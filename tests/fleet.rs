@@ -16,8 +16,8 @@ mod common;
 use common::policy;
 use plimsoll::control::Policy;
 use plimsoll::simulate::{
-    Days, Load, Member, Overload, PlantSettings, PolicyScaler, Scaler, SensorSettings, ServiceSettings,
-    Settings, Simulable, generate, map, shares, simulate, simulate_fleet,
+    Load, Member, PlantSettings, PolicyScaler, Scaler, SensorSettings, Settings, Simulable, generate, map,
+    shares, simulate, simulate_fleet,
 };
 use plimsoll::time::Span;
 
@@ -33,28 +33,8 @@ fn simulable(policy: &Policy) -> Simulable {
 }
 
 fn settings() -> Settings {
-    Settings {
-        plant: PlantSettings {
-            capacity_per_pod: 125.0,
-            drain: Span::from_seconds(5),
-            ..PlantSettings::default()
-        },
-        service: ServiceSettings {
-            capacity_per_pod: 125.0,
-            scalability: None,
-            service_time: 0.05,
-            overload: Overload::Dropped,
-            late_after: 1.0,
-        },
-        sensor: SensorSettings::default(),
-        database: None,
-        shares: Vec::new(),
-        latency_objective: None,
-        days: Days::All,
-        initial_replicas: None,
-        step: Span::from_seconds(1),
-        record: true,
-    }
+    let plant = PlantSettings { drain: Span::from_seconds(5), ..PlantSettings::default() };
+    common::simulated(plant, 125.0, Span::from_seconds(1))
 }
 
 fn member(name: &str, scaler: PolicyScaler, load: &str) -> Member {

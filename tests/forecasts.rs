@@ -22,8 +22,7 @@ use plimsoll::forecast::{Accuracy, Model, Outlook, Peak, Standing, Unforeseen, U
 use plimsoll::number::{count_of, from_count};
 use plimsoll::signal::{Answer, Moments};
 use plimsoll::simulate::{
-    Days, Load, Overload, PlantSettings, PolicyScaler, Run, Scaler, SensorSettings, ServiceSettings,
-    Settings, Trace, map, simulate,
+    Load, PlantSettings, PolicyScaler, Run, Scaler, SensorSettings, Settings, Trace, map, simulate,
 };
 use plimsoll::time::{Span, Time};
 use proptest::prelude::*;
@@ -301,29 +300,9 @@ proptest! {
 const CAPACITY: f64 = 100.0;
 
 fn settings() -> Settings {
-    Settings {
-        plant: PlantSettings {
-            start_up: Span::from_seconds(180),
-            drain: Span::ZERO,
-            capacity_per_pod: CAPACITY,
-            ..PlantSettings::default()
-        },
-        service: ServiceSettings {
-            capacity_per_pod: CAPACITY,
-            scalability: None,
-            service_time: 0.05,
-            overload: Overload::Dropped,
-            late_after: 1.0,
-        },
-        sensor: SensorSettings::default(),
-        database: None,
-        shares: Vec::new(),
-        latency_objective: None,
-        days: Days::All,
-        initial_replicas: None,
-        step: Span::from_seconds(15),
-        record: false,
-    }
+    let plant =
+        PlantSettings { start_up: Span::from_seconds(180), drain: Span::ZERO, ..PlantSettings::default() };
+    Settings { record: false, ..common::simulated(plant, CAPACITY, Span::from_seconds(15)) }
 }
 
 fn run(more: &str, load: &Load) -> Run {
@@ -383,7 +362,7 @@ fn on_noise_a_forecast_adds_at_most_a_hundredth_of_need() {
 
 /// Takes minutes: run with `--run-ignored only --no-capture` to see what a forecast gains on a real load with a daily season.
 #[test]
-#[ignore = "a report, and days of fits"]
+#[ignore = "minutes of fits"]
 fn what_a_forecast_gains_on_real_loads() {
     for name in ["smooth", "business"] {
         let load = Trace::named(name).unwrap().load().unwrap();
@@ -391,6 +370,7 @@ fn what_a_forecast_gains_on_real_loads() {
         let load = load.times(50.0 * CAPACITY / peak).first(Span::from_seconds(9 * 86_400));
         for (what, more) in [("default", ""), ("bare", BARE)] {
             let (without, with) = (run(more, &load), run(&format!("{more}{ACTS}"), &load));
+            assert!(with.figures.unserved_percent <= without.figures.unserved_percent, "{name}, {what}");
             println!(
                 "{name}, {what}: unserved {:.4} % → {:.4} %, replica-hours {:.1} → {:.1} ({:+.2} %), {} days",
                 without.figures.unserved_percent,

@@ -21,28 +21,9 @@ use plimsoll::simulate::{
 use plimsoll::time::Span;
 
 fn settings() -> Settings {
-    Settings {
-        plant: PlantSettings {
-            start_up: Span::from_seconds(60),
-            drain: Span::ZERO,
-            ..PlantSettings::default()
-        },
-        service: ServiceSettings {
-            capacity_per_pod: 100.0,
-            scalability: None,
-            service_time: 0.05,
-            overload: Overload::Dropped,
-            late_after: 1.0,
-        },
-        sensor: SensorSettings::default(),
-        database: None,
-        shares: Vec::new(),
-        latency_objective: None,
-        days: Days::All,
-        initial_replicas: None,
-        step: Span::from_seconds(5),
-        record: true,
-    }
+    let plant =
+        PlantSettings { start_up: Span::from_seconds(60), drain: Span::ZERO, ..PlantSettings::default() };
+    common::simulated(plant, 100.0, Span::from_seconds(5))
 }
 
 fn simulable(more: &str) -> Simulable {

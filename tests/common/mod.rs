@@ -8,6 +8,7 @@ use plimsoll::control::{
     UpdateStrategy, Workload,
 };
 use plimsoll::signal::{Age, Answer, Reading};
+use plimsoll::simulate::{Days, Overload, PlantSettings, SensorSettings, ServiceSettings, Settings};
 use plimsoll::time::{Span, Time};
 
 /// A policy that tracks `rps` at 100 a replica, with `more` YAML of the spec.
@@ -74,5 +75,27 @@ pub fn observation(workload: Workload, readings: Vec<Reading>) -> Observation {
         slo: Vec::new(),
         forecasts: Vec::new(),
         rivals: Vec::new(),
+    }
+}
+
+/// A service whose pods carry `capacity` requests a second each and drop what is beyond, recorded step by step.
+pub fn simulated(plant: PlantSettings, capacity: f64, step: Span) -> Settings {
+    Settings {
+        plant: PlantSettings { capacity_per_pod: capacity, ..plant },
+        service: ServiceSettings {
+            capacity_per_pod: capacity,
+            scalability: None,
+            service_time: 0.05,
+            overload: Overload::Dropped,
+            late_after: 1.0,
+        },
+        sensor: SensorSettings::default(),
+        database: None,
+        shares: Vec::new(),
+        latency_objective: None,
+        days: Days::All,
+        initial_replicas: None,
+        step,
+        record: true,
     }
 }
