@@ -32,12 +32,14 @@ else
 	cargo test --workspace
 endif
 	cargo test --workspace --doc --quiet
+	cargo test --package e2e --features otel --test traces
 
 check: lint test ## All that CI runs
 
 lint: chart-lint ## Formatting, lints, docs, shell scripts, the chart, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package e2e --features otel --test traces -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not installed: scripts are not linted"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences are not checked"; fi
@@ -62,7 +64,8 @@ reference: ## Writes docs/reference.md from the types
 bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
 	cargo build --release --bin plimsoll
-	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000
+	cargo run --quiet --package e2e --bin operator-cost -- --policies 0
+	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000 --pods 10
 	cargo run --quiet --package e2e --bin operator-cost -- --policies 10000
 	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000 --floor real
 

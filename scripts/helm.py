@@ -67,9 +67,8 @@ def run_rollback(arguments):
 
 def run_test(arguments):
     with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
-        release = config.test(arguments.name, timeout=arguments.timeout, logs=arguments.logs)
-    for hook in release.get("hooks") or []:
-        print(json.dumps({"name": hook.get("name"), "last_run": hook.get("last_run")}, default=str))
+        result = config.test(arguments.name, timeout=arguments.timeout, logs=arguments.logs)
+    print(result.get("logs") or json.dumps(result, default=str))
     return 0
 
 

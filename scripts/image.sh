@@ -2,7 +2,8 @@
 # Builds the container image: the operator, and the certificates of public authorities; no shell, no library, no root. Where musl
 # is not installed the program is not static, and its C library comes with it.
 # The same source and the same SOURCE_DATE_EPOCH (default: the last commit's) make the same image, wherever they lie. IMAGE is its
-# name; BINARY a program that is built already; ARCHIVE a file to write the image to, and to keep it nowhere else.
+# name; FEATURES what is built in beside the default (otel: traces); BINARY a program that is built already; ARCHIVE a file to write
+# the image to, and to keep it nowhere else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +31,7 @@ if [ -z "$binary" ]; then
     rust+=("--remap-path-prefix=$path")
     c+=("-ffile-prefix-map=$path")
   done
-  RUSTFLAGS="${rust[*]}" CFLAGS="${c[*]}" cargo build --locked --profile image --target "$target" --bin plimsoll
+  RUSTFLAGS="${rust[*]}" CFLAGS="${c[*]}" cargo build --locked --features "${FEATURES:-}" --profile image --target "$target" --bin plimsoll
   binary=$built/$target/image/plimsoll
 fi
 

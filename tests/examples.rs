@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-use plimsoll::api::{ConnectionBudget, ScalingPolicy, ScalingPolicySpec};
+use plimsoll::api::{ConnectionBudget, ScalingPolicy, ScalingPolicySpec, WINDOW};
 use plimsoll::control::Policy;
 use plimsoll::prometheus::{Config, Servers};
 
@@ -35,6 +35,12 @@ fn every_example_policy_is_valid_and_its_queries_are_promql() {
             let always = [&fit.throughput_query, &fit.ready_replicas_query];
             for query in always.into_iter().chain(&fit.utilization_query).chain(saturation).chain(objective) {
                 check(&fit.server, query);
+            }
+        }
+        if let Some(slo) = &policy.spec.slo {
+            let asked = [Some(&slo.prometheus.query), slo.freshness.query.as_ref()];
+            for query in asked.into_iter().flatten() {
+                check(&slo.prometheus.server, &query.replace(WINDOW, "5m"));
             }
         }
         for guard in &policy.spec.guards {

@@ -68,6 +68,7 @@ imagePullSecrets: [registry]
 podAnnotations: {a: b}
 podLabels: {c: d}
 serviceAccount: {annotations: {e: f}}
+extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: 'http://collector:4318'}]
 fullnameOverride: autoscaler
 topologySpread: []
 podDisruptionBudget: {enabled: false, maxUnavailable: 50%}
@@ -88,7 +89,7 @@ image: {digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef01234567
 ];
 
 /// Values that must be refused, and what the refusal must name.
-const WRONG: [(&str, &str); 15] = [
+const WRONG: [(&str, &str); 17] = [
     ("replica: 2", "replica"),
     ("replicas: 0", "replicas"),
     ("prometheusServers: []", "prometheusServers"),
@@ -97,6 +98,8 @@ const WRONG: [(&str, &str); 15] = [
     ("prometheusServers: [{name: main, url: 'http://here', timeoutSeconds: 61}]", "timeoutSeconds"),
     ("prometheusServers: [{name: main, url: 'http://here', auth: {token: abc}}]", "token"),
     ("rbac: {additionalScaleTargets: [{apiGroup: '', resource: '*'}]}", "resource"),
+    ("extraEnv: [{name: POD_NAME, value: mine}]", "extraEnv"),
+    ("extraEnv: [{name: LIMIT, value: 4}]", "value"),
     ("namespaces: [Shop]", "namespaces"),
     ("image: {digest: 'sha256:abc'}", "digest"),
     ("podDisruptionBudget: {maxUnavailable: half}", "maxUnavailable"),

@@ -21,7 +21,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use plimsoll::api::{ConnectionBudget, ScalingPolicy};
 use serde_json::json;
@@ -119,8 +119,12 @@ impl Bed {
     }
 
     fn helm(&self, words: &[&str], values: &str) {
+        self.try_helm(words, values).unwrap();
+    }
+
+    fn try_helm(&self, words: &[&str], values: &str) -> Result<String, HelmError> {
         let kubeconfig = self.node.cluster().kubeconfig_path("admin").unwrap().to_str().unwrap();
-        helm(&[words, &["--namespace", SYSTEM, "--kubeconfig", kubeconfig]].concat(), values).unwrap();
+        helm(&[words, &["--namespace", SYSTEM, "--kubeconfig", kubeconfig]].concat(), values)
     }
 
     /// Waits until two other operators than `before` are ready, one of which leads.
@@ -309,7 +313,30 @@ async fn the_chart_scales_real_containers_survives_its_leader_and_uses_exactly_i
     bed.sees("it grows the Deployment to 5", Counts::settled(5, 5), async || bed.web().await).await;
 
     exactly_its_rights(&bed).await;
+    tested(&bed).await;
     upgraded_rolled_back_and_removed(&bed).await;
+}
+
+/// `helm test` passes while the operator runs, and fails and says why when it does not.
+async fn tested(bed: &Bed) {
+    let test = ["test", "plimsoll", "--logs", "--timeout", "60s"];
+    let said = bed.try_helm(&test, "").unwrap_or_else(|error| panic!("{error}\n{}", bed.node.pod_logs()));
+    println!("{said}");
+    let operators: Api<Deployment> = Api::namespaced(bed.client.clone(), SYSTEM);
+    let scaled = async |replicas: u32| {
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        operators.patch_scale("plimsoll", &PatchParams::default(), &patch).await.unwrap();
+    };
+    scaled(0).await;
+    bed.sees("the operators are down", 0, async || bed.operators().await.len()).await;
+    let Err(HelmError::Refused(words)) = bed.try_helm(&test, "") else { panic!("the operators are down") };
+    println!("{words}");
+    let logs = bed.node.pod_logs();
+    let told = "the operator at plimsoll.plimsoll-system.svc:8080: it cannot be asked whether it is ready";
+    assert!(words.contains("plimsoll-check") && logs.contains(told), "{words}\n{logs}");
+    bed.told("helm test passes, and with the operators down it fails");
+    scaled(2).await;
+    bed.sees("two operators are back", 2, async || bed.operators().await.len()).await;
 }
 
 /// The chart's later life, with pods: each release scales, and without one workloads stay at their count.

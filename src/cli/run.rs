@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::ClusterOptions;
 use crate::operator::{Election, Options, run};
 use crate::prometheus::{self, Servers};
-use crate::telemetry::{LogFormat, init_logs};
+use crate::telemetry::{LogFormat, Traces, init_logs};
 
 /// Silence on a connection that ends it: longer than any watch lasts, so that only dead connections are silent so long.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
@@ -63,12 +63,14 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), String> {
-        init_logs(self.log_format, self.log_level.as_deref()).map_err(|error| error.to_string())?;
+        let traces = Traces::start().map_err(|error| error.to_string())?;
+        init_logs(self.log_format, self.log_level.as_deref(), &traces).map_err(|error| error.to_string())?;
         let runtime =
             tokio::runtime::Runtime::new().map_err(|error| format!("no runtime can be started: {error}"))?;
         let result = runtime.block_on(self.operate());
         // What still runs has been given its time.
         runtime.shutdown_background();
+        traces.finish();
         result
     }
 

@@ -4,6 +4,7 @@
 use futures::future::join_all;
 
 use super::signals::Signals;
+use super::spans;
 use crate::api::{Slo, WINDOW};
 use crate::control::BURN_WINDOWS;
 use crate::prometheus::Evaluation;
@@ -21,7 +22,7 @@ const RETRY: Span = Span::from_seconds(60);
 pub(super) struct BurnRates {
     slo: Option<Slo>,
     /// For each of [`BURN_WINDOWS`], when it was asked, and the answer.
-    read: [Option<(Time, Reading)>; BURN_WINDOWS.len()],
+    read: Vec<Option<(Time, Reading)>>,
 }
 
 impl BurnRates {
@@ -35,7 +36,7 @@ impl BurnRates {
         now: Time,
     ) -> Vec<Reading> {
         if self.slo.as_ref() != slo {
-            *self = Self { slo: slo.cloned(), ..Self::default() };
+            *self = Self { slo: slo.cloned(), read: vec![None; BURN_WINDOWS.len()] };
         }
         let Some(slo) = slo else { return Vec::new() };
         let asked = BURN_WINDOWS.iter().zip(&mut self.read).enumerate().map(
@@ -46,7 +47,9 @@ impl BurnRates {
                 if due {
                     // The age of what is newest is the same in all of them.
                     let question = question(slo, window, number == 0 && ask_age);
-                    let reading = signals.evaluate(&slo.prometheus.server, namespace, &question, now).await;
+                    let server = &slo.prometheus.server;
+                    let answer = signals.evaluate(server, namespace, &question, now);
+                    let reading = spans::query("slo", window, server, answer).await;
                     *kept = Some((now, reading));
                 }
                 kept.as_ref().map(|(at, reading)| as_of(reading, *at))

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use tracing::Instrument as _;
 
 use super::budgets::{draws, sight};
 use super::recalled::Recalled;
 use super::record::{RECORD_VERSION, Record};
 use super::report::Acted;
+use super::spans;
 use super::task::PolicyTask;
 use crate::api::{Coverage, Enforcement, Guard, Metric, PrometheusQuery, ScalingPolicySpec};
 use crate::audit::{Flaw, Running, audit};
@@ -99,11 +101,17 @@ fn audited(
 impl PolicyTask {
     /// Evaluates the policy once. Tells whether a write failed that may succeed in a moment.
     pub(super) async fn evaluate(&mut self, record: &PolicyRecord) -> bool {
+        let span = spans::evaluation(record);
+        self.evaluate_within(record, &span).instrument(span.clone()).await
+    }
+
+    async fn evaluate_within(&mut self, record: &PolicyRecord, span: &tracing::Span) -> bool {
         let policy = match self.compiled(record) {
             Ok(policy) => policy,
             Err(fault) => {
                 let context = self.context.clone();
                 let _writing = context.writers.acquire().await;
+                spans::failed(span, "invalid_policy");
                 self.report_invalid(record, &fault).await;
                 return false;
             }
@@ -123,8 +131,9 @@ impl PolicyTask {
         }
         let evaluated = self.decide_and_act(record, spec, &policy, readings).await;
         self.context.metrics.decided(evaluated.decision.reason);
+        spans::decided(span, &evaluated.decision);
         let again = matches!(&evaluated.acted, Acted::Failed(error) if error.kind.passes());
-        self.report(record, evaluated).await;
+        self.report(record, evaluated).instrument(spans::report()).await;
         again
     }
 
@@ -155,14 +164,14 @@ impl PolicyTask {
         let namespace = &record.key.namespace;
         let (metrics, guards, slo) = futures::join!(
             join_all(spec.metrics.iter().zip(&metrics).map(|(metric, question)| {
-                signals.evaluate(&metric.prometheus.server, namespace, question, now)
+                let server = &metric.prometheus.server;
+                let answer = signals.evaluate(server, namespace, question, now);
+                spans::query("metric", &metric.name, server, answer)
             })),
-            join_all(guards.iter().map(|(asked, question)| signals.evaluate(
-                &asked.server,
-                namespace,
-                question,
-                now
-            ))),
+            join_all(spec.guards.iter().zip(&guards).map(|(guard, (asked, question))| {
+                let answer = signals.evaluate(&asked.server, namespace, question, now);
+                spans::query("guard", &guard.name, &asked.server, answer)
+            })),
             self.state.slo.read(signals.as_ref(), namespace, spec.slo.as_ref(), ask_age, now)
         );
         Readings { metrics, guards, slo }
@@ -195,7 +204,7 @@ impl PolicyTask {
         // After a write, or when the watch turned out to be behind, the API server itself is asked.
         let mut look = if self.state.wrote { Look::Counted } else { Look::Watched };
         loop {
-            let view = self.view(record, spec, look).await;
+            let view = self.view(record, spec, look).instrument(spans::look()).await;
             observation.target = view.target;
             let now = self.context.clock.now();
             if let Some(target) = &record.target {
@@ -204,8 +213,9 @@ impl PolicyTask {
             if let Target::Seen(workload) = &observation.target {
                 self.recollect(record, policy, workload, now);
             }
-            let (decision, mut memory) =
-                (self.context.decide)(policy, &observation, self.state.memory.clone(), now);
+            let (decision, mut memory) = spans::decision(|| {
+                (self.context.decide)(policy, &observation, self.state.memory.clone(), now)
+            });
             if look < Look::Proven && must_be_proven(policy, &decision, view.behind) {
                 look = Look::Proven;
                 continue;
@@ -299,7 +309,7 @@ impl PolicyTask {
                 });
             }
         }
-        let acted = self.write(record, spec, from, to, version).await;
+        let acted = spans::write(from, to, self.write(record, spec, from, to, version)).await;
         if let (true, Some(workload)) = (growth, &record.target) {
             self.context.budgets.end(workload, &acted);
         }

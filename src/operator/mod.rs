@@ -18,6 +18,7 @@ mod run;
 mod samples;
 mod schedule;
 mod signals;
+mod spans;
 mod supervisor;
 mod task;
 

@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, stderr};
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::{EnvFilter, Layer as _};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::traces::Traces;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -38,9 +40,9 @@ pub enum LogsError {
     Taken,
 }
 
-/// Writes logs to stderr from now on. `level` is a level or a filter; where it is absent, `RUST_LOG` counts, then
-/// `info`.
-pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<(), LogsError> {
+/// Writes logs to stderr from now on, and hands spans to `traces`. `level` is a level or a filter of logs; where it is
+/// absent, `RUST_LOG` counts, then `info`.
+pub fn init_logs(format: LogFormat, level: Option<&str>, traces: &Traces) -> Result<(), LogsError> {
     let declared = level.map(str::to_owned).or_else(|| std::env::var("RUST_LOG").ok());
     let filter = filter(declared.filter(|level| !level.is_empty()).as_deref().unwrap_or("info"))?;
     let json = match format {
@@ -48,16 +50,18 @@ pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<(), LogsError
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
-    if json {
-        registry
-            .with(lines.json().flatten_event(true).with_current_span(false).with_span_list(false))
-            .try_init()
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
-        registry.with(lines.with_target(false).with_ansi(stderr().is_terminal())).try_init()
-    }
-    .map_err(|_| LogsError::Taken)
+        lines.with_target(false).with_ansi(stderr().is_terminal()).boxed()
+    };
+    // Spans are for traces: what nobody collects is not even made.
+    let lines = lines.with_filter(filter.and(filter_fn(|metadata| !metadata.is_span())));
+    let registry = tracing_subscriber::registry().with(lines).with(traces.layer());
+    registry.try_init().map_err(|_| LogsError::Taken)?;
+    traces.announce();
+    Ok(())
 }
 
 /// The level or filter as asked for; libraries whose errors we tell ourselves are silent unless they are named.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use e2e::cost::{DoubleFloor, Fault, Figures, Plan, RealFloor, measure};
+use e2e::cost::{DoubleFloor, Fault, Figures, Plan, RealFloor, Size, measure};
 use e2e::real::StartError;
 
 /// Runs an operator with many policies as a process of its own and prints what it costs.
@@ -15,9 +15,12 @@ struct Arguments {
     /// The operator's program
     #[arg(long, value_name = "FILE", default_value = "target/release/plimsoll")]
     operator: PathBuf,
-    /// Policies, each with a workload of two pods
+    /// Policies, each with a workload of its own; 0 measures an idle operator
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     policies: usize,
+    /// Pods of each workload
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pods: usize,
     /// What it runs on
     #[arg(long, value_enum, default_value = "double")]
     floor: Ground,
@@ -55,13 +58,14 @@ async fn main() -> ExitCode {
 
 async fn perform(arguments: Arguments) -> Result<Figures, Fault> {
     let program = arguments.operator.canonicalize()?;
+    let size = Size { policies: arguments.policies, pods: arguments.pods };
     let plan = Plan {
-        policies: arguments.policies,
+        size,
         window: Duration::from_secs(arguments.window),
         patience: Duration::from_mins(20),
     };
     match arguments.floor {
-        Ground::Double => measure(program, &DoubleFloor::start(plan.policies)?, plan).await,
-        Ground::Real => measure(program, &RealFloor::start(plan.policies, plan.patience).await?, plan).await,
+        Ground::Double => measure(program, &DoubleFloor::start(size)?, plan).await,
+        Ground::Real => measure(program, &RealFloor::start(size, plan.patience).await?, plan).await,
     }
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use super::queries::Queries;
-use super::{Asked, Fault, Floor, PODS, deployment, name, namespace, namespaces, policy};
+use super::{Asked, Fault, Floor, Size, deployment, name, namespace, namespaces, policy};
 use crate::apiserver::{ApiServer, Failure, ResourceRequest, Settings};
 use crate::real::loopback::LoopbackServer;
 
@@ -30,9 +30,9 @@ pub struct DoubleFloor {
 
 impl DoubleFloor {
     /// A server that holds so many policies, each with a workload whose pods are Ready.
-    pub fn start(policies: usize) -> Result<Self, Fault> {
+    pub fn start(size: Size) -> Result<Self, Fault> {
         let server = ApiServer::new(Settings { history: 1000, ..Settings::default() });
-        fill(&server, policies).map_err(|failure| Fault::Other(format!("{failure:?}")))?;
+        fill(&server, size).map_err(|failure| Fault::Other(format!("{failure:?}")))?;
         let asked = Arc::new(Mutex::new(Asked::default()));
         let (service, counted) = (server.service(), asked.clone());
         let counting = tower::service_fn(move |request: Request<Body>| {
@@ -57,12 +57,12 @@ impl DoubleFloor {
             "clusters": [{"name": "double", "cluster": cluster}], "users": [{"name": "user", "user": {}}],
             "contexts": [{"name": "double", "context": {"cluster": "double", "user": "user"}}]});
         std::fs::write(&kubeconfig, config.to_string())?;
-        let queries = Queries::start()?;
+        let queries = Queries::start(size.pods)?;
         Ok(Self { server, queries, asked, kubeconfig, _listening: listening, _directory: directory })
     }
 }
 
-fn fill(server: &ApiServer, policies: usize) -> Result<(), Failure> {
+fn fill(server: &ApiServer, Size { policies, pods: count }: Size) -> Result<(), Failure> {
     for namespace in namespaces() {
         server.add_namespace(&namespace);
     }
@@ -77,19 +77,19 @@ fn fill(server: &ApiServer, policies: usize) -> Result<(), Failure> {
     let since = Timestamp::now().to_string();
     for number in 0..policies {
         let (name, namespace) = (name(number), namespace(number));
-        let mut made = deployments.create(&namespace, deployment(number))?;
+        let mut made = deployments.create(&namespace, deployment(number, count))?;
         put(
             &mut made,
             "status",
-            json!({"observedGeneration": 1, "replicas": PODS, "updatedReplicas": PODS, "readyReplicas": PODS}),
+            json!({"observedGeneration": 1, "replicas": count, "updatedReplicas": count, "readyReplicas": count}),
         );
         let made = deployments.update_status(&namespace, made)?;
         let containers = json!([{"name": "web", "image": "web:1"}]);
         let template = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}});
         let set = replica_sets.create(&namespace, json!({
             "metadata": {"name": format!("{name}-1"), "ownerReferences": [owner("apps/v1", "Deployment", &made)]},
-            "spec": {"replicas": PODS, "selector": {"matchLabels": {"app": name}}, "template": template}}))?;
-        for pod in 0..PODS {
+            "spec": {"replicas": count, "selector": {"matchLabels": {"app": name}}, "template": template}}))?;
+        for pod in 0..count {
             let metadata = json!({"name": format!("{name}-1-{pod}"), "labels": {"app": name},
                 "ownerReferences": [owner("apps/v1", "ReplicaSet", &set)]});
             let mut pod =

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Asked, PODS};
+use super::{Asked, Size};
 
 /// What one run measured.
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// The floor in words.
     pub floor: String,
-    /// Policies, each with a workload of its own.
-    pub policies: usize,
+    /// How many policies and pods there were.
+    pub size: Size,
     /// How long the steady state was looked at.
     pub window: Duration,
     /// From the start of the process until every policy had been evaluated.
@@ -80,8 +80,8 @@ impl fmt::Display for Figures {
         writeln!(
             f,
             "{} policies, {} pods, on {}, {} s of steady state:\n",
-            self.policies,
-            self.policies.saturating_mul(PODS),
+            self.size.policies,
+            self.size.policies.saturating_mul(self.size.pods),
             self.floor,
             self.window.as_secs()
         )?;

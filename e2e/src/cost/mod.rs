@@ -23,8 +23,6 @@ pub use figures::{Figures, Histogram};
 pub use process::Usage;
 pub use real::RealFloor;
 
-/// Pods of each workload.
-pub const PODS: usize = 2;
 /// The namespace of the Lease.
 const OWN_NAMESPACE: &str = "plimsoll-system";
 /// Between two looks at something that is waited for.
@@ -83,11 +81,20 @@ impl Fault {
     }
 }
 
+/// How much there is to look after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Policies, each with a workload of its own.
+    pub policies: usize,
+    /// Pods of each workload, all of them Ready.
+    pub pods: usize,
+}
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Policies, each with a workload of [`PODS`] pods.
-    pub policies: usize,
+    /// How many policies there are, and pods of each.
+    pub size: Size,
     /// How long the steady state is looked at.
     pub window: Duration,
     /// How long anything may take.
@@ -156,7 +163,7 @@ impl Operator {
 
 /// Starts the operator on a floor and measures it.
 pub async fn measure(program: PathBuf, floor: &dyn Floor, plan: Plan) -> Result<Figures, Fault> {
-    let policies = u64::try_from(plan.policies).unwrap_or(u64::MAX);
+    let policies = u64::try_from(plan.size.policies).unwrap_or(u64::MAX);
     let began = Instant::now();
     let mut operator = Operator::start(&program, floor)?;
     operator.evaluated(policies, plan.patience).await?;
@@ -188,7 +195,7 @@ pub async fn measure(program: PathBuf, floor: &dyn Floor, plan: Plan) -> Result<
     };
     Ok(Figures {
         floor: floor.name(),
-        policies: plan.policies,
+        size: plan.size,
         window: plan.window,
         cold_start,
         asked: steady_asked,
@@ -243,16 +250,16 @@ fn namespaces() -> impl Iterator<Item = String> {
     (0..20).map(namespace).chain([OWN_NAMESPACE.to_owned()])
 }
 
-fn deployment(number: usize) -> Value {
+fn deployment(number: usize, pods: usize) -> Value {
     let name = name(number);
     let containers = json!([{"name": "web", "image": "web:1"}]);
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "namespace": namespace(number)},
-        "spec": {"replicas": PODS, "selector": {"matchLabels": {"app": name}},
+        "spec": {"replicas": pods, "selector": {"matchLabels": {"app": name}},
             "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}}}})
 }
 
-/// Demand for [`PODS`] pods at the middle of the dead band, whatever the noise.
+/// Whatever the noise, [`carried`] stays in its dead band.
 fn policy(number: usize) -> Value {
     let name = name(number);
     json!({"apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy",
@@ -261,6 +268,11 @@ fn policy(number: usize) -> Value {
             "warmUp": {"source": "Declared", "seconds": 0},
             "metrics": [{"name": "rps", "prometheus": {"server": "main", "query": format!("sum(load{{app=\"{name}\"}})")},
                 "target": {"type": "AverageValue", "averageValue": "100"}}]}})
+}
+
+/// Demand for so many pods at the middle of the dead band.
+fn carried(pods: usize) -> f64 {
+    97.5 * f64::from(u32::try_from(pods).unwrap_or(u32::MAX))
 }
 
 /// A value that moves by up to three percent around `middle`, another for each workload and moment.

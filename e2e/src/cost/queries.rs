@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use super::{PODS, noisy};
+use super::{carried, noisy};
 use crate::real::loopback::LoopbackServer;
 
 /// A Prometheus of which nothing is asked but a value and its age.
@@ -25,11 +25,13 @@ struct Asked {
     ages: AtomicU64,
     /// Demand in percent of what the pods carry.
     percent: AtomicU64,
+    /// Pods of each workload.
+    pods: usize,
 }
 
 impl Queries {
-    pub(super) fn start() -> io::Result<Self> {
-        let state = Arc::new(Asked { percent: AtomicU64::new(100), ..Asked::default() });
+    pub(super) fn start(pods: usize) -> io::Result<Self> {
+        let state = Arc::new(Asked { percent: AtomicU64::new(100), pods, ..Asked::default() });
         let shared = state.clone();
         let routes = move || {
             let route = Router::new().route("/api/v1/query", post(answer));
@@ -59,8 +61,7 @@ async fn answer(State(state): State<Arc<Asked>>, form: String) -> Response {
     } else {
         let seed = state.values.fetch_add(1, Ordering::Relaxed);
         let percent = f64::from(u32::try_from(state.percent.load(Ordering::Relaxed)).unwrap_or(u32::MAX));
-        let carried = 100.0 * f64::from(u32::try_from(PODS).unwrap_or(u32::MAX)) - 5.0;
-        noisy(carried * percent / 100.0, seed)
+        noisy(carried(state.pods) * percent / 100.0, seed)
     };
     vector(&format!(r#"{{"metric":{{}},"value":[1790000000,"{value}"]}}"#))
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::{Asked, Fault, Floor, LOOK_INTERVAL, PODS, deployment, name, namespaces, noisy, policy};
+use super::{Asked, Fault, Floor, LOOK_INTERVAL, Size, carried, deployment, name, namespaces, noisy, policy};
 use crate::bed::operator_rights;
 use crate::real::{Cluster, Exporter, Kubelet, Prometheus, PrometheusOptions, Target};
 
@@ -37,7 +37,7 @@ pub struct RealFloor {
 
 impl RealFloor {
     /// Servers that hold so many policies, each with a workload whose pods are Ready.
-    pub async fn start(policies: usize, patience: Duration) -> Result<Self, Fault> {
+    pub async fn start(size: Size, patience: Duration) -> Result<Self, Fault> {
         let cluster = Cluster::start().await?;
         let kubelet = cluster.client_as("fake-kubelet").await.map_err(Fault::other)?;
         let kubelet = Kubelet::start(kubelet).await.map_err(Fault::other)?;
@@ -55,16 +55,16 @@ impl RealFloor {
         });
         cluster.grant(USER, rules.collect()).await.map_err(Fault::other)?;
         let admin = cluster.client().await.map_err(Fault::other)?;
-        let made = stream::iter(0..policies).map(Ok::<_, Fault>);
+        let made = stream::iter(0..size.policies).map(Ok::<_, Fault>);
         made.try_for_each_concurrent(CONCURRENT, |number| {
             let admin = admin.clone();
             async move {
-                create(&admin, "apps", "v1", "Deployment", deployment(number)).await?;
+                create(&admin, "apps", "v1", "Deployment", deployment(number, size.pods)).await?;
                 create(&admin, "plimsoll.dev", "v1alpha1", "ScalingPolicy", policy(number)).await
             }
         })
         .await?;
-        ready(&admin, policies, patience).await?;
+        ready(&admin, size, patience).await?;
         let exporter = Arc::new(Exporter::start()?);
         let options = PrometheusOptions {
             targets: vec![Target::new("shop", exporter.address())],
@@ -72,7 +72,7 @@ impl RealFloor {
             ..PrometheusOptions::default()
         };
         let (demand, wanted) = watch::channel(1.0);
-        let noise = tokio::spawn(make_noise(exporter, policies, wanted));
+        let noise = tokio::spawn(make_noise(exporter, size, wanted));
         let prometheus = Prometheus::start_with(options).await?;
         let kubeconfig = cluster.kubeconfig_path(USER).map_err(Fault::other)?.to_owned();
         Ok(Self { noise, demand, prometheus, kubeconfig, _kubelet: kubelet, cluster })
@@ -94,13 +94,13 @@ async fn create(admin: &Client, group: &str, version: &str, kind: &str, object: 
 }
 
 /// Waits until every workload has its pods.
-async fn ready(admin: &Client, policies: usize, patience: Duration) -> Result<(), Fault> {
+async fn ready(admin: &Client, Size { policies, pods }: Size, patience: Duration) -> Result<(), Fault> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     let deployments: Api<DynamicObject> = Api::all_with(admin.clone(), &resource);
     let deadline = Instant::now() + patience;
     loop {
         let list = deployments.list(&ListParams::default()).await.map_err(Fault::other)?;
-        let wanted = u64::try_from(PODS).ok();
+        let wanted = u64::try_from(pods).ok();
         let ready = |deployment: &&DynamicObject| {
             deployment.data.pointer("/status/readyReplicas").and_then(Value::as_u64) == wanted
         };
@@ -115,11 +115,11 @@ async fn ready(admin: &Client, policies: usize, patience: Duration) -> Result<()
     }
 }
 
-async fn make_noise(exporter: Arc<Exporter>, policies: usize, wanted: watch::Receiver<f64>) {
-    let middle = 100.0 * f64::from(u32::try_from(PODS).unwrap_or(u32::MAX)) - 5.0;
+async fn make_noise(exporter: Arc<Exporter>, size: Size, wanted: watch::Receiver<f64>) {
+    let middle = carried(size.pods);
     for round in 0_u64.. {
         let factor = *wanted.borrow();
-        for number in 0..policies {
+        for number in 0..size.policies {
             let seed = round.wrapping_mul(1_000_003).wrapping_add(u64::try_from(number).unwrap_or_default());
             exporter.gauge("load", &[("app", &name(number))], noisy(middle * factor, seed));
         }

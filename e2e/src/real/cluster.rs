@@ -29,9 +29,14 @@ const CONTROLLERS: [&str; 5] = [
     "namespace-controller",
 ];
 
-/// The controllers that pods on a real node need besides: theirs are tokens, certificates and taints.
-const NODE_CONTROLLERS: [&str; 3] =
-    ["serviceaccount-controller", "root-ca-certificate-publisher-controller", "node-lifecycle-controller"];
+/// The controllers that pods on a real node need besides: theirs are tokens, certificates, taints, and who stands behind a
+/// service.
+const NODE_CONTROLLERS: [&str; 4] = [
+    "serviceaccount-controller",
+    "root-ca-certificate-publisher-controller",
+    "node-lifecycle-controller",
+    "endpointslice-controller",
+];
 
 /// Where the service `kubernetes` is.
 const SERVICE_PORT: u16 = 443;
@@ -316,6 +321,7 @@ fn api_server_arguments(
             format!("--advertise-address={address}"),
             format!("--secure-port={SERVICE_PORT}"),
             format!("--service-cluster-ip-range={service_range}"),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
         ]
         .to_vec(),
         None => vec![

@@ -64,7 +64,7 @@ pub(crate) fn choose_tls_provider() {
 
 /// A client for servers on loopback: it asks no proxy of the environment, and keeps no connection, because one
 /// would outlive the server or the runtime that it belongs to.
-pub(crate) fn loopback_client() -> std::io::Result<reqwest::Client> {
+pub fn loopback_client() -> std::io::Result<reqwest::Client> {
     choose_tls_provider();
     reqwest::Client::builder()
         .no_proxy()

@@ -4,6 +4,7 @@
 //! process namespace, its mounts in one mount namespace, its links in one network namespace.
 
 mod image;
+mod names;
 mod network;
 
 use std::fs;
@@ -23,6 +24,7 @@ use super::loopback::ReservedPort;
 use super::process::{Sandbox, ServerProcess, StartError};
 use super::program::{Missing, Program};
 pub use image::BUSYBOX;
+use names::Names;
 use network::Network;
 
 const SCRIPT: &str = include_str!("node/node.sh");
@@ -32,6 +34,7 @@ const SCRIPT: &str = include_str!("node/node.sh");
 pub struct Node {
     // In the order in which they end.
     kubelet: ServerProcess,
+    _names: Names,
     _scheduler: ServerProcess,
     _scheduler_port: ReservedPort,
     cluster: Cluster,
@@ -73,9 +76,13 @@ impl Node {
         let scheduler_port = ReservedPort::new().map_err(StartError::io("no free port"))?;
         let scheduler = start_scheduler(&programs, &sandbox, &cluster, &scheduler_port)?;
         register(cluster.client().await.map_err(no_client)?).await?;
+        let names = Names::serve(network.machine(), cluster.client().await.map_err(no_client)?)
+            .await
+            .map_err(StartError::io("cannot serve names"))?;
         let kubelet = start_node(&programs, &sandbox, &cluster, &network)?;
         let mut started = Self {
             kubelet,
+            _names: names,
             _scheduler: scheduler,
             _scheduler_port: scheduler_port,
             cluster,
@@ -314,10 +321,11 @@ conf_dir = '{configuration}'
     let kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": "127.0.0.1",
+        // The API server fetches logs here. Nobody else can: the link ends at this machine.
+        "address": network.node(),
         "healthzPort": 0,
-        "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": true}},
-        "authorization": {"mode": "Webhook"},
+        "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
+        "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": "unix:///run/containerd.sock",
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": false,
@@ -331,6 +339,8 @@ conf_dir = '{configuration}'
         "podLogsDir": file("pod-logs"),
         "volumePluginDir": file("volume-plugins"),
         "resolvConf": "",
+        "clusterDNS": [network.machine()],
+        "clusterDomain": "cluster.local",
         "registerNode": true,
         // Status is told often enough for a test that waits for it.
         "nodeStatusUpdateFrequency": "2s",

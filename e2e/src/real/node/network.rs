@@ -92,7 +92,8 @@ true
         self.address(1)
     }
 
-    const fn node(&self) -> Ipv4Addr {
+    /// The node, as this machine sees it.
+    pub(super) const fn node(&self) -> Ipv4Addr {
         self.address(2)
     }
 
