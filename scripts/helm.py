@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 
-from helm_python import Chart, Config, HelmError, lint, values_from_yaml
+from helm_python import Chart, Config, HelmError, lint, parse_set_string, values_from_yaml
 
 
 def read_values(path):
@@ -14,8 +15,22 @@ def read_values(path):
         return values_from_yaml(file.read())
 
 
+def merge(values, more):
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            merge(values[key], value)
+        else:
+            values[key] = value
+    return values
+
+
+def values_of(arguments):
+    # As one expression: several may fill fields of one element of a list.
+    return merge(read_values(arguments.values), parse_set_string(",".join(arguments.set or [])))
+
+
 def run_lint(arguments):
-    report = lint(arguments.chart, read_values(arguments.values), strict=arguments.strict)
+    report = lint(arguments.chart, values_of(arguments), strict=arguments.strict)
     severities = ["unknown", "info", "warning", "error"]
     for message in report["messages"]:
         print(f'[{severities[message["severity"]]}] {message["path"]}: {message["error"]}')
@@ -27,7 +42,7 @@ def run_lint(arguments):
 
 def run_template(arguments):
     chart = Chart.load(arguments.chart)
-    values = read_values(arguments.values)
+    values = values_of(arguments)
     chart.validate_schema(chart.merge_values(values))
     rendered = chart.render(values, name=arguments.name, namespace=arguments.namespace, is_install=True)
     for path, manifest in sorted(rendered.items()):
@@ -41,7 +56,7 @@ def run_install(arguments):
         release = config.install(
             arguments.chart,
             arguments.name,
-            read_values(arguments.values),
+            values_of(arguments),
             namespace=arguments.namespace,
             create_namespace=arguments.create_namespace,
             wait="watcher" if arguments.wait else None,
@@ -54,7 +69,7 @@ def run_install(arguments):
 def run_upgrade(arguments):
     with Config(kubeconfig_path=arguments.kubeconfig, namespace=arguments.namespace) as config:
         config.upgrade(
-            arguments.chart, arguments.name, read_values(arguments.values), namespace=arguments.namespace
+            arguments.chart, arguments.name, values_of(arguments), namespace=arguments.namespace
         )
     return 0
 
@@ -102,8 +117,9 @@ def main():
         if name in ("lint", "template", "install", "upgrade"):
             command.add_argument("chart")
             command.add_argument("--values")
+            command.add_argument("--set", action="append")
         if name in ("install", "upgrade", "rollback", "test", "uninstall"):
-            command.add_argument("--kubeconfig")
+            command.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG"))
         if name == "test":
             command.add_argument("--logs", action="store_true")
         if name == "install":

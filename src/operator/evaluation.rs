@@ -129,7 +129,7 @@ impl PolicyTask {
         if gone.is_cancelled() {
             return false;
         }
-        let evaluated = self.decide_and_act(record, spec, &policy, readings).await;
+        let evaluated = Box::pin(self.decide_and_act(record, spec, &policy, readings)).await;
         self.context.metrics.decided(evaluated.decision.reason);
         spans::decided(span, &evaluated.decision);
         let again = matches!(&evaluated.acted, Acted::Failed(error) if error.kind.passes());

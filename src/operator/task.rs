@@ -177,7 +177,8 @@ impl PolicyTask {
             }
             let Some(record) = self.record() else { return };
             let started = Instant::now();
-            let again = self.evaluate(&record).await;
+            // On the heap, and only while it lasts: thousands of tasks do nothing but wait.
+            let again = Box::pin(self.evaluate(&record)).await;
             if self.gone.is_cancelled() {
                 return;
             }
