@@ -11,7 +11,7 @@ RUNS ?= 5
 export RUST_BACKTRACE := 0
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help demo test check lint chart-lint crds manifests reference bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs image image-reproducible setup gameday kind-demo kind-e2e kind-down sbom
+.PHONY: help demo test check lint chart-lint crds manifests reference bench bench-control e2e node-e2e fuzz soak mutants orders-db hot-row docs dashboard image image-reproducible setup gameday kind-demo kind-e2e kind-down sbom
 
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ hot-row: setup ## One hot row in a real PostgreSQL, with an HPA's rules and with
 
 docs: setup ## Writes docs/describe from a run on real servers
 	cargo run --quiet --package e2e --bin describe-pages
+
+dashboard: ## Draws the dashboard from a run on real servers, for the docs
+	DASHBOARD_PICTURE=docs/pictures/dashboard.svg cargo test --package e2e --test observability every_query
 
 gameday: ## Plays a failure mode of the runbook: SCENARIO=flapping; lists them when none is named
 	@cargo build --quiet --package e2e --bin gameday

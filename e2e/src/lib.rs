@@ -6,6 +6,7 @@ pub mod bed;
 pub mod chaos;
 pub mod clock;
 pub mod cost;
+pub mod dashboard;
 pub mod demo;
 pub mod gameday;
 pub mod hot_row;

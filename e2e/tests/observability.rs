@@ -8,15 +8,17 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::bed::{Bed, BedError, Floor, OperatorOptions, Stage, Workload, condition};
+use e2e::dashboard::{series, svg};
 use e2e::real::helm::repository;
 use e2e::real::program::Program;
-use e2e::real::{Prometheus, PrometheusOptions, Target, unless_missing};
+use e2e::real::{Prometheus, PrometheusOptions, Target, loopback_client, unless_missing};
 use kube::Api;
 use kube::api::PostParams;
 use plimsoll::api::{ConnectionBudget, ScalingPolicy};
@@ -66,8 +68,8 @@ fn words(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// Each panel's title with a query of it, variables filled in.
-fn queries() -> Vec<(String, String)> {
+/// A query with the dashboard's variables filled in.
+fn filled(query: &str) -> String {
     let variables: Vec<(String, String)> = DASHBOARD["templating"]["list"]
         .as_array()
         .unwrap()
@@ -75,6 +77,12 @@ fn queries() -> Vec<(String, String)> {
         .filter(|variable| variable["type"] == "textbox")
         .map(|variable| (format!("${}", words(&variable["name"])), words(&variable["query"]).to_owned()))
         .collect();
+    let query = variables.iter().fold(query.to_owned(), |query, (name, text)| query.replace(name, text));
+    query.replace("$namespace", ".*").replace("$policy", ".*")
+}
+
+/// Each panel's title with a query of it.
+fn queries() -> Vec<(String, String)> {
     let targets = panels().into_iter().flat_map(|panel| {
         panel["targets"]
             .as_array()
@@ -84,11 +92,7 @@ fn queries() -> Vec<(String, String)> {
     });
     let annotations = DASHBOARD["annotations"]["list"].as_array().unwrap();
     let annotated = annotations.iter().map(|one| (words(&one["name"]), words(&one["expr"])));
-    let filled = targets.chain(annotated).map(|(title, query)| {
-        let query = variables.iter().fold(query.to_owned(), |query, (name, text)| query.replace(name, text));
-        (title.to_owned(), query.replace("$namespace", ".*").replace("$policy", ".*"))
-    });
-    filled.collect()
+    targets.chain(annotated).map(|(title, query)| (title.to_owned(), filled(query))).collect()
 }
 
 #[test]
@@ -182,6 +186,26 @@ fn the_dashboard_is_one_screen_without_gaps_in_its_description() {
     }
 }
 
+/// The dashboard with what a Prometheus server knows of the last minutes.
+async fn draw(url: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let client = loopback_client().unwrap();
+    let mut answers = BTreeMap::new();
+    let targets = panels().into_iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    for expression in targets.map(|target| words(&target["expr"])) {
+        let form = [
+            ("query", filled(expression)),
+            ("start", (now - 120).to_string()),
+            ("end", now.to_string()),
+            ("step", "1".to_owned()),
+        ];
+        let answer = client.post(format!("{url}/api/v1/query_range")).form(&form).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        answers.insert(expression, series(&answer));
+    }
+    svg(&DASHBOARD, |expression| answers.get(expression).cloned().unwrap_or_default())
+}
+
 /// A service held by a shared database, with a guard on latency and one on the cache, and an error budget that burns: something
 /// to see in each panel.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,5 +272,11 @@ async fn every_query_of_the_dashboard_has_an_answer_from_the_operators_own_metri
         let answers = prometheus.wait_for(&query, |values| may_be_empty || !values.is_empty()).await;
         let answers = answers.unwrap_or_else(|error| panic!("{title}: {query}: {error}"));
         println!("{title}: {answers:?}");
+    }
+    // `make dashboard` keeps the picture.
+    let picture = draw(&prometheus.url()).await;
+    assert!(picture.contains("orders-db") && picture.contains("<polyline"), "{picture}");
+    if let Ok(path) = std::env::var("DASHBOARD_PICTURE") {
+        fs::write(repository().join(path), picture).unwrap();
     }
 }

@@ -109,8 +109,7 @@ fn collector(received: &Received) -> LoopbackServer {
 
 fn spans(received: &Received) -> Vec<Span> {
     let received = received.lock().unwrap();
-    let requests =
-        received.iter().map(|(_, body)| ExportTraceServiceRequest::decode(body.clone()).unwrap());
+    let requests = received.iter().map(|(_, body)| ExportTraceServiceRequest::decode(body.clone()).unwrap());
     let scopes = requests.flat_map(|request| request.resource_spans).flat_map(|one| one.scope_spans);
     scopes.flat_map(|scope| scope.spans).collect()
 }
@@ -143,7 +142,9 @@ async fn a_collector_receives_each_evaluation_with_its_queries_its_decision_and_
     )
     .await;
     operator
-        .wait("trace of an evaluation", async |_| spans(&received).iter().any(|span| span.name == "evaluation"))
+        .wait("trace of an evaluation", async |_| {
+            spans(&received).iter().any(|span| span.name == "evaluation")
+        })
         .await;
     operator.end().await;
 
@@ -175,7 +176,10 @@ async fn a_collector_receives_each_evaluation_with_its_queries_its_decision_and_
     let received = received.lock().unwrap();
     let resource = ExportTraceServiceRequest::decode(received[0].1.clone()).unwrap().resource_spans;
     let resource = format!("{:?}", resource[0].resource);
-    assert!(resource.contains("\"plimsoll\"") && resource.contains("deployment.environment.name"), "{resource}");
+    assert!(
+        resource.contains("\"plimsoll\"") && resource.contains("deployment.environment.name"),
+        "{resource}"
+    );
     for (headers, body) in received.iter() {
         assert_eq!(headers["x-key"], SECRETS[0], "the collector's key comes with each request");
         let text = String::from_utf8_lossy(body);
@@ -199,9 +203,7 @@ async fn a_collector_that_never_answers_holds_up_neither_evaluations_nor_the_end
         ],
     )
     .await;
-    operator
-        .wait("twenty evaluations twice", async |operator| operator.durations().await.count >= 40)
-        .await;
+    operator.wait("twenty evaluations twice", async |operator| operator.durations().await.count >= 40).await;
     let durations = operator.durations().await;
     let slow = durations.quantile(0.9);
     let seconds: f64 = slow.split(' ').nth(2).and_then(|number| number.parse().ok()).unwrap();

@@ -125,11 +125,14 @@ mod tests {
     fn a_protocol_that_is_not_spoken_is_refused() {
         let environment = |name: &str| {
             let grpc = name == "OTEL_EXPORTER_OTLP_PROTOCOL";
-            Some(if grpc { "grpc" } else { "" }.to_owned())
-                .filter(|_| grpc)
-                .or_else(|| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://collector:4317".to_owned()))
+            Some(if grpc { "grpc" } else { "" }.to_owned()).filter(|_| grpc).or_else(|| {
+                (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://collector:4317".to_owned())
+            })
         };
         let fault = wanted(environment).unwrap_err().to_string();
-        assert!(fault.starts_with("traces are sent by http/protobuf alone, not by grpc: unset OTEL_"), "{fault}");
+        assert!(
+            fault.starts_with("traces are sent by http/protobuf alone, not by grpc: unset OTEL_"),
+            "{fault}"
+        );
     }
 }

@@ -59,11 +59,8 @@ async fn main() -> ExitCode {
 async fn perform(arguments: Arguments) -> Result<Figures, Fault> {
     let program = arguments.operator.canonicalize()?;
     let size = Size { policies: arguments.policies, pods: arguments.pods };
-    let plan = Plan {
-        size,
-        window: Duration::from_secs(arguments.window),
-        patience: Duration::from_mins(20),
-    };
+    let plan =
+        Plan { size, window: Duration::from_secs(arguments.window), patience: Duration::from_mins(20) };
     match arguments.floor {
         Ground::Double => measure(program, &DoubleFloor::start(size)?, plan).await,
         Ground::Real => measure(program, &RealFloor::start(size, plan.patience).await?, plan).await,
