@@ -147,7 +147,11 @@ impl Frame {
         let told: Vec<String> = told.collect();
         let nothing = text(panel, "/fieldConfig/defaults/noValue").to_owned();
         let told = if told.is_empty() { nothing } else { told.join("  ") };
-        let size = if told.chars().count() > 9 { 14 } else { 24 };
+        let size = match told.chars().count() {
+            0..=9 => 24,
+            10..=20 => 14,
+            _ => 11,
+        };
         write(svg, (self.left + 8.0, self.top + self.height - 14.0), size, INK, &told);
     }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use e2e::bed::{Bed, BedError, Floor, OperatorOptions, Stage, Workload, condition};
 use e2e::dashboard::{series, svg};
@@ -26,6 +26,7 @@ use plimsoll::prometheus::{Config, Statistics};
 use plimsoll::telemetry::Metrics;
 use regex::Regex;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 const ALERTS: &str = "charts/plimsoll/files/alerts.yaml";
 /// Grafana's grid is this wide; so many of its rows fill a screen of 1080 lines.
@@ -186,17 +187,21 @@ fn the_dashboard_is_one_screen_without_gaps_in_its_description() {
     }
 }
 
-/// The dashboard with what a Prometheus server knows of the last minutes.
-async fn draw(url: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+/// Now, as Prometheus counts.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The dashboard with what a Prometheus server knows since then.
+async fn draw(url: &str, begun: u64) -> String {
     let client = loopback_client().unwrap();
     let mut answers = BTreeMap::new();
     let targets = panels().into_iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     for expression in targets.map(|target| words(&target["expr"])) {
         let form = [
             ("query", filled(expression)),
-            ("start", (now - 120).to_string()),
-            ("end", now.to_string()),
+            ("start", begun.to_string()),
+            ("end", now().to_string()),
             ("step", "1".to_owned()),
         ];
         let answer = client.post(format!("{url}/api/v1/query_range")).form(&form).send().await.unwrap();
@@ -253,6 +258,7 @@ async fn every_query_of_the_dashboard_has_an_answer_from_the_operators_own_metri
         ..PrometheusOptions::default()
     };
     let prometheus = Prometheus::start_with(scraped).await.unwrap();
+    let begun = now();
     // Some pods go first, so that it is known how long they hold their connections.
     stage.settled(4).await.unwrap();
     stage.load(300.0).await.unwrap();
@@ -273,10 +279,18 @@ async fn every_query_of_the_dashboard_has_an_answer_from_the_operators_own_metri
         let answers = answers.unwrap_or_else(|error| panic!("{title}: {query}: {error}"));
         println!("{title}: {answers:?}");
     }
-    // `make dashboard` keeps the picture.
-    let picture = draw(&prometheus.url()).await;
+    // `make dashboard` keeps a picture, for which more has to happen.
+    let kept = std::env::var("DASHBOARD_PICTURE");
+    let story = [(300.0, 0.42, 12), (120.0, 0.3, 15), (160.0, 0.34, 10), (280.0, 0.45, 20)];
+    for (load, p99, seconds) in story.into_iter().filter(|_| kept.is_ok()) {
+        stage.load(load).await.unwrap();
+        bed.exporter().gauge("db_p99", &[], p99);
+        bed.exporter().gauge("cache_misses", &[], p99 / 2.0);
+        sleep(Duration::from_secs(seconds)).await;
+    }
+    let picture = draw(&prometheus.url(), begun).await;
     assert!(picture.contains("orders-db") && picture.contains("<polyline"), "{picture}");
-    if let Ok(path) = std::env::var("DASHBOARD_PICTURE") {
+    if let Ok(path) = kept {
         fs::write(repository().join(path), picture).unwrap();
     }
 }
