@@ -97,7 +97,8 @@ fn desk(kubectl: &Path) -> TempDir {
     desk
 }
 
-fn run(desk: &Path, kubeconfig: &Path, command: &str) -> Result<String, String> {
+/// What the command says, and whether it succeeds.
+fn run(desk: &Path, kubeconfig: &Path, command: &str) -> (bool, String) {
     let path = format!("{}:{}", desk.join("bin").display(), std::env::var("PATH").unwrap());
     let output = Command::new("timeout")
         .args([PATIENCE, "sh", "-c", command])
@@ -107,7 +108,7 @@ fn run(desk: &Path, kubeconfig: &Path, command: &str) -> Result<String, String> 
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(said.into_owned()) } else { Err(said.into_owned()) }
+    (output.status.success(), said.into_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,7 +138,9 @@ async fn the_commands_of_the_docs_take_a_newcomer_from_nothing_to_a_protected_da
     let mut ran = 0;
     for page in PAGES {
         if page == PLAIN_MANIFESTS {
-            run(desk.path(), kubeconfig, "helm uninstall plimsoll --namespace plimsoll-system").unwrap();
+            let (done, said) =
+                run(desk.path(), kubeconfig, "helm uninstall plimsoll --namespace plimsoll-system");
+            assert!(done, "{said}");
         }
         let text = fs::read_to_string(repository().join(page)).unwrap();
         for step in steps(&text) {
@@ -152,8 +155,8 @@ async fn the_commands_of_the_docs_take_a_newcomer_from_nothing_to_a_protected_da
                 continue;
             }
             println!("$ {command}");
-            let said = run(desk.path(), kubeconfig, &command)
-                .unwrap_or_else(|said| panic!("{page}: {command}\n{said}"));
+            let (done, said) = run(desk.path(), kubeconfig, &command);
+            assert!(done, "{page}: {command}\n{said}");
             println!("{said}");
             ran += 1;
         }

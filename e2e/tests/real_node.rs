@@ -95,10 +95,7 @@ impl Bed {
             let maps = Api::namespaced(self.client.clone(), name);
             maps.create(&PostParams::default(), &certificates).await.unwrap();
         }
-        let kubeconfig = self.node.cluster().kubeconfig_path("admin").unwrap().to_str().unwrap();
-        let install =
-            ["install", "plimsoll", "charts/plimsoll", "--namespace", SYSTEM, "--kubeconfig", kubeconfig];
-        match helm(&install, &self.values(&json!({}))) {
+        match self.try_helm(&["install", "plimsoll", "charts/plimsoll"], &self.values(&json!({}))) {
             Ok(_) => true,
             Err(HelmError::Missing) => {
                 println!("skipped: {}", HelmError::Missing);
@@ -123,8 +120,11 @@ impl Bed {
     }
 
     fn try_helm(&self, words: &[&str], values: &str) -> Result<String, HelmError> {
-        let kubeconfig = self.node.cluster().kubeconfig_path("admin").unwrap().to_str().unwrap();
-        helm(&[words, &["--namespace", SYSTEM, "--kubeconfig", kubeconfig]].concat(), values)
+        helm(&[words, &["--namespace", SYSTEM, "--kubeconfig", self.kubeconfig()]].concat(), values)
+    }
+
+    fn kubeconfig(&self) -> &str {
+        self.node.cluster().kubeconfig_path("admin").unwrap().to_str().unwrap()
     }
 
     /// Waits until two other operators than `before` are ready, one of which leads.

@@ -237,6 +237,9 @@ impl Flaw {
             Self::BudgetInfeasible { .. } => {
                 "a smaller pool in perPod, a pooler, a smaller maxSurge, or more connections".to_owned()
             }
+            Self::MaxNotReachable { pool: 0, max, .. } => {
+                format!("no pool is small enough for {max} replicas: put a pooler in between, or write a lower maxReplicas")
+            }
             Self::MaxNotReachable { pool, .. } => format!("a pool of {pool} a pod would carry maxReplicas"),
         }
     }

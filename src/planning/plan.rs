@@ -186,11 +186,11 @@ fn budget(database: DatabaseQuestion, replicas: u32, working: &mut Vec<String>) 
         if ceiling >= replicas {
             String::new()
         } else {
-            format!(
-                ", {} too few: with a pool of {} a pod they would fit",
-                replicas - ceiling,
-                fitting_pool(gives, database.overlap, &shape, replicas)
-            )
+            let remedy = match fitting_pool(gives, database.overlap, &shape, replicas) {
+                0 => "even with one connection a pod they would not fit: put a pooler in between".to_owned(),
+                pool => format!("with a pool of {pool} a pod they would fit"),
+            };
+            format!(", {} too few: {remedy}", replicas - ceiling)
         }
     ));
     ceiling
@@ -263,6 +263,12 @@ mod tests {
             found.working
         );
         assert!(found.policy.contains("maxReplicas: 15"));
+
+        let small = DatabaseQuestion { max_connections: 30, ..database };
+        let found = plan(&Question { failures: 6, database: Some(small), ..question() }).unwrap();
+        let told = found.working.join("\n");
+        assert!(told.contains("even with one connection a pod they would not fit"), "{told}");
+        assert!(!told.contains("a pool of 0"), "{told}");
     }
 
     #[test]

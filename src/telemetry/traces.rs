@@ -62,6 +62,7 @@ impl Traces {
     }
 
     /// What takes spans from the program; none where nobody wants them.
+    #[cfg_attr(not(feature = "otel"), allow(clippy::unused_self, reason = "it holds no exporter then"))]
     pub(super) fn layer<S>(&self) -> Option<Box<dyn Layer<S> + Send + Sync>>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
