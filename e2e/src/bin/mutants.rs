@@ -127,6 +127,8 @@ impl Bench {
                 return Ok(Found::Uncompiled(errors(&compiled.stderr)));
             }
             let mut test = self.cargo();
+            // Each of the rules shows within some hundreds.
+            test.env("SEEDS", "3000");
             let tested = test.args(["test", "--quiet", "--package", "plimsoll"]).args(target).output()?;
             if tested.status.success() {
                 continue;
