@@ -132,8 +132,8 @@ fn simulated(more: &Value, days: u64) -> Week {
     figures(run.samples.iter().map(|sample: &Sample| (sample.load, sample.replicas, sample.capacity)))
 }
 
-/// So many days of the week, and the last status.
-async fn operated(more: &Value, days: u64) -> (Week, Value) {
+/// A service under the load, and its policy.
+fn shop(more: &Value) -> SimulatedBed {
     let bed = SimulatedBed::new().unwrap();
     let times = json!({"plant.test/startup-seconds": "60", "plant.test/drain-seconds": "0"});
     bed.put_workload("checkout", INITIAL, &times).unwrap();
@@ -142,6 +142,16 @@ async fn operated(more: &Value, days: u64) -> (Week, Value) {
     });
     bed.create("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, policy).unwrap();
     bed.signals.set_course("checkout", told);
+    bed
+}
+
+fn status(bed: &SimulatedBed) -> Value {
+    bed.get("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, "checkout")["status"].clone()
+}
+
+/// So many days of the week, and the last status.
+async fn operated(more: &Value, days: u64) -> (Week, Value) {
+    let bed = shop(more);
     let stop = CancellationToken::new();
     let operator = bed.operator(None, &stop);
     let mut samples = Vec::new();
@@ -153,8 +163,7 @@ async fn operated(more: &Value, days: u64) -> (Week, Value) {
         samples.push((load, count(&workload["spec"]["replicas"]), CAPACITY * from_count(ready)));
         sleep(Duration::from_secs(STEP)).await;
     }
-    let status =
-        bed.get("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, "checkout")["status"].clone();
+    let status = status(&bed);
     stop.cancel();
     operator.await.unwrap().unwrap();
     (figures(samples.into_iter()), status)
@@ -189,4 +198,17 @@ async fn days_with_a_forecast_and_a_schedule_are_served_better_and_each_tells_it
     assert!(ahead.replica_hours < bare.replica_hours * 1.1, "{status}");
     assert_eq!(status["forecasts"][0]["metric"], "rps", "{status}");
     assert_eq!(status["schedules"][0]["name"], "morning", "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_day_before_the_operator_began_has_taught_it_headroom_within_minutes() {
+    let bed = shop(&json!({}));
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    sleep(Duration::from_mins(10)).await;
+    let learnt = &status(&bed)["metrics"][0]["headroom"];
+    assert!(learnt["observedHours"].as_u64().is_some_and(|hours| hours >= 23), "{learnt}");
+    assert!(learnt["percent"].as_u64().is_some_and(|percent| percent > 0), "{learnt}");
+    stop.cancel();
+    operator.await.unwrap().unwrap();
 }
