@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod demo;
 pub mod gameday;
 pub mod hot_row;
+pub mod mutants;
 pub mod orders;
 pub mod plant;
 pub mod random;
