@@ -25,8 +25,8 @@ if [ -z "$binary" ]; then
     target=$(uname -m)-unknown-linux-gnu
   fi
   built=${CARGO_TARGET_DIR:-$PWD/target}
-  # Neither where the source lies nor whose home it is may be read in the program.
-  rust=() c=()
+  # Neither where the source lies, nor whose home it is, nor when it was built may be read in the program.
+  rust=() c=(-Wno-builtin-macro-redefined '-D__DATE__=""' '-D__TIME__=""')
   for path in "$PWD=/plimsoll" "$built=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
     rust+=("--remap-path-prefix=$path")
     c+=("-ffile-prefix-map=$path")
