@@ -180,13 +180,16 @@ fn a_growth_whose_outcome_is_unclear_is_charged_until_it_can_no_longer_land() {
     see(&mut ledger, "a", 1, 10, 2, NOW);
     turn(&mut ledger, NOW);
     ledger.begin(&workload("a"), Sight { uid: 1, spec: 10, beside: 0, pods: 0 }, NOW).unwrap();
-    ledger.end(&workload("a"), Outcome::Unknown(at(10)), at(5));
-    see(&mut ledger, "a", 1, 2, 2, at(6));
-    assert_eq!(ledger.held(&workload("a"), "db", at(6)), 100, "it may land yet");
-    see(&mut ledger, "a", 1, 2, 2, at(11));
-    assert_eq!(ledger.held(&workload("a"), "db", at(11)), 100, "it lingers");
-    see(&mut ledger, "a", 1, 2, 2, at(22));
-    assert_eq!(ledger.held(&workload("a"), "db", at(22)), 20);
+    ledger.end(&workload("a"), Outcome::Unknown(at(30)), at(5));
+    for (second, held, why) in [
+        (6, 100, "it may land yet"),
+        (29, 100, "long after what it would have held had lingered"),
+        (31, 100, "it lingers"),
+        (42, 20, "it can no longer land"),
+    ] {
+        see(&mut ledger, "a", 1, 2, 2, at(second));
+        assert_eq!(ledger.held(&workload("a"), "db", at(second)), held, "{why}");
+    }
 }
 
 #[test]
@@ -370,4 +373,19 @@ fn no_grant_is_lowered_below_growth_under_way() {
     );
     ledger.end(&workload("a"), Outcome::Refused, at(3));
     assert_eq!(ledger.plan(at(4))["db"].grants[&workload("a")].connections, 60);
+}
+
+#[test]
+fn while_one_workload_cannot_be_looked_at_nobody_is_granted_more() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 1, 8, 2, NOW);
+    ledger.trust("db", false);
+    let plan = ledger.plan(NOW)["db"].clone();
+    assert_eq!(
+        (plan.raises, plan.grants[&workload("a")].connections),
+        (false, 20),
+        "what its pods reach already"
+    );
+    ledger.trust("db", true);
+    assert!(ledger.plan(NOW)["db"].raises);
 }
