@@ -9,6 +9,7 @@ mod files;
 mod fit;
 mod lint;
 mod migrate;
+mod past;
 mod plan;
 mod replay;
 mod run;

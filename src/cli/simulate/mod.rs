@@ -29,7 +29,8 @@ pub(super) struct Simulate {
     policy: PathBuf,
     /// Load: a CSV file of t_seconds,requests_per_second (- is standard input), trace:NAME, or a sentence such as
     /// step:from=100,to=400,at=10m,length=1h
-    #[arg(long, value_name = "LOAD", required_unless_present_any = ["prometheus", "prometheus_config"])]
+    #[arg(long, value_name = "LOAD", required_unless_present_any = ["prometheus", "prometheus_config"],
+        conflicts_with_all = ["prometheus", "prometheus_config"])]
     load: Vec<String>,
     /// Further policies whose services run beside the first one and share its budgets (--budget); may be repeated. --load
     /// and --capacity then count once for all, or once for each in the same order
