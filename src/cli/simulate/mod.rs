@@ -23,7 +23,7 @@ use range::PrometheusRange;
 
 /// A load to run a policy through, in virtual time, and the service that carries it.
 #[derive(Clone, Debug, Args)]
-#[command(after_long_help = examples())]
+#[command(after_long_help = examples(), allow_negative_numbers = true)]
 pub(super) struct Simulate {
     /// File with the ScalingPolicy
     policy: PathBuf,
@@ -34,7 +34,7 @@ pub(super) struct Simulate {
     load: Vec<String>,
     /// Further policies whose services run beside the first one and share its budgets (--budget); may be repeated. --load
     /// and --capacity then count once for all, or once for each in the same order
-    #[arg(long = "policy", value_name = "FILE", conflicts_with_all = ["report", "svg", "tune", "connections"])]
+    #[arg(long = "policy", value_name = "FILE", conflicts_with = "connections")]
     others: Vec<PathBuf>,
     #[command(flatten)]
     range: PrometheusRange,

@@ -136,22 +136,25 @@ impl Simulate {
     }
 
     pub(super) fn to_report<'a>(&self, prepared: &Prepared, runs: &'a [Run]) -> Report<'a> {
-        let rows = figures_table(runs).into_iter().skip(1);
         Report {
             title: runs.first().map_or_else(String::new, |run| run.name.clone()),
             load: self.load_name().to_owned(),
             assumptions: prepared.assumptions.clone(),
             connections: prepared.settings.database.map(|database| (database.connections, database.per_pod)),
             latency_objective: prepared.settings.latency_objective,
-            figures: rows
-                .filter_map(|row| {
-                    let mut cells = row.into_iter();
-                    Some((cells.next()?, cells.collect()))
-                })
-                .collect(),
+            figures: figures_of(runs),
             runs,
         }
     }
+}
+
+/// What each figure is called, with its value for each course.
+pub(super) fn figures_of(runs: &[Run]) -> Vec<(String, Vec<String>)> {
+    let named = |row: Vec<String>| {
+        let mut cells = row.into_iter();
+        Some((cells.next()?, cells.collect()))
+    };
+    figures_table(runs).into_iter().skip(1).filter_map(named).collect()
 }
 
 /// A figure of a course, with what it is called.
