@@ -35,7 +35,9 @@ pub(super) fn write_text(path: &Path, text: &str) -> Result<(), String> {
 
 /// Prints; a reader who has seen enough, as with `| head`, is no fault.
 pub(super) fn print(text: &str) -> Result<(), String> {
-    match io::stdout().write_all(text.as_bytes()) {
+    let mut out = io::stdout();
+    // The last line of a drawing has no end that would flush it.
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| format!("the result cannot be printed: {error}")),
     }

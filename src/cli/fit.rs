@@ -16,6 +16,7 @@ use crate::time::Span;
 /// table, or from what Prometheus remembers of a running workload.
 #[derive(Debug, Args)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "The table has a row a measurement: replicas,throughput, for example 4,380.5; a third column is a weight.\n\n\
     Prometheus is asked in windows, judged as the operator judges those of ceilings.scalability.fit: one counts when the \
     number of replicas stood still in it and in the one before, nothing is missing, and at least half of the limiting \

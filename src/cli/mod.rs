@@ -8,6 +8,7 @@ mod explain;
 mod files;
 mod fit;
 mod lint;
+mod live;
 mod migrate;
 mod past;
 mod plan;
