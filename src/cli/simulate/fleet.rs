@@ -232,6 +232,7 @@ impl Simulate {
                 let alone = Self {
                     policy: file.to_path_buf(),
                     others: Vec::new(),
+                    one_of_several: true,
                     load: self.load.get(at).or_else(|| self.load.first()).cloned().into_iter().collect(),
                     capacity: self
                         .capacity

@@ -56,6 +56,9 @@ pub(super) fn read_load(load: &str, seed: u64) -> Result<Load, String> {
     if let Some(name) = load.strip_prefix("trace:") {
         return Trace::named(name)?.load();
     }
+    if load.is_empty() {
+        return Err(format!("the load is empty: write a file, trace:NAME, or one of\n{GRAMMAR}"));
+    }
     let path = PathBuf::from(load);
     let is_sentence = GRAMMAR
         .lines()

@@ -6,20 +6,25 @@ mod output;
 mod parse;
 mod prepare;
 mod range;
+mod replayed;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 
-use super::files::{print, write_text};
+use super::files::{number, print, write_text};
 use super::terminal::Progress;
 use crate::simulate::{
     GRAMMAR, Load, Run, Scaler, Settings, Simulable, Source, TRACES, cost_over_oracle, parse_span, simulate,
 };
 use crate::time::Span;
-use parse::{coefficients, granted, reads, scripted};
+use parse::{coefficients, granted, percentage, reads, scripted};
 use range::PrometheusRange;
+pub(super) use replayed::Replayed;
+
+/// Each pod is simulated: more of them would take gigabytes, and no cluster has them.
+const MOST_PODS: i64 = 100_000;
 
 /// A load to run a policy through, in virtual time, and the service that carries it.
 #[derive(Clone, Debug, Args)]
@@ -43,10 +48,10 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "WITH")]
     compare: Vec<String>,
     /// Requests per second that one replica carries at most; default: the target of the metric that reads the load, over 0.8
-    #[arg(long, value_name = "RPS")]
+    #[arg(long, value_name = "RPS", value_parser = number)]
     capacity: Vec<f64>,
     /// Scale the load so that its peak takes this many replicas at full utilization
-    #[arg(long, value_name = "REPLICAS")]
+    #[arg(long, value_name = "REPLICAS", value_parser = value_parser!(u32).range(1..=MOST_PODS))]
     scale_to_peak: Option<u32>,
     /// Universal Scalability Law of the service, as ALPHA,BETA; default: twice the replicas carry twice as much
     #[arg(long, value_name = "ALPHA,BETA", value_parser = coefficients)]
@@ -110,7 +115,7 @@ pub(super) struct Simulate {
     #[arg(long, value_enum, value_name = "DAYS", default_value_t = DaysChoice::All)]
     days: DaysChoice,
     /// Replicas at the beginning; default: what the load then takes at 80 %
-    #[arg(long, value_name = "REPLICAS")]
+    #[arg(long, value_name = "REPLICAS", value_parser = value_parser!(u32).range(0..=MOST_PODS))]
     initial_replicas: Option<u32>,
     /// Repeats the noise and the start-up times
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -120,7 +125,7 @@ pub(super) struct Simulate {
     #[arg(long, conflicts_with_all = ["compare", "report", "svg", "json", "days"])]
     tune: bool,
     /// With --tune: requests that may be lost or late, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.1, requires = "tune")]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.1, requires = "tune", value_parser = percentage)]
     tolerate: f64,
     /// Print JSON
     #[arg(long)]
@@ -131,6 +136,9 @@ pub(super) struct Simulate {
     /// Write the charts to this SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// One of several: what they share counts for all together
+    #[arg(skip)]
+    one_of_several: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
