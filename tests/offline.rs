@@ -335,6 +335,39 @@ fn a_fit_and_a_migration_read_files_and_refuse_others() {
     refuses(&["migrate", POLICY], "neither a HorizontalPodAutoscaler nor a ScaledObject, only ScalingPolicy");
 }
 
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[test]
+fn charts_become_a_picture_where_a_converter_is_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("charts.png");
+    let simulated = ["simulate", POLICY, "--load", SPIKE, "--png", picture.to_str().unwrap()];
+    let without =
+        Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(simulated).env("PATH", "").output().unwrap();
+    let fault = String::from_utf8_lossy(&without.stderr);
+    assert!(
+        !without.status.success() && fault.contains("--png needs a converter: install rsvg-convert"),
+        "{fault}"
+    );
+    if installed("rsvg-convert").or_else(|| installed("resvg")).is_none() {
+        eprintln!("skipped: neither rsvg-convert nor resvg is in PATH, so nothing was converted");
+        return;
+    }
+    prints(&simulated);
+    let png = std::fs::read(&picture).unwrap();
+    let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert_eq!((&png[..4], number(16)), (&b"\x89PNG"[..], 2080), "two pixels for each unit");
+    assert!(png.len() > 30_000, "a picture of {} bytes shows nothing", png.len());
+    let table = folder.path().join("fit.csv");
+    std::fs::write(&table, "1,10\n2,19\n3,26\n4,31\n6,38\n8,40\n").unwrap();
+    prints(&["fit", table.to_str().unwrap(), "--png", picture.to_str().unwrap()]);
+    let drawn = std::fs::read(&picture).unwrap();
+    assert!(drawn.starts_with(b"\x89PNG") && drawn != png);
+}
+
 fn browser() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "chrome", "chrome-headless-shell"];
     let path = std::env::var_os("PATH")?;

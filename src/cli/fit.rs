@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::files::{print, read_policy, read_text, write_text};
 use super::past::{Past, Question};
+use super::picture::write_png;
 use crate::control::{FitRules, ScalabilityLaw};
 use crate::planning::fit::{FitReport, Noise, fit_observed, fit_table};
 use crate::planning::windows::{Observed, SAMPLES};
@@ -64,6 +65,9 @@ pub(super) struct Fit {
     /// Write the plot to this SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write the plot to this PNG file, by rsvg-convert or resvg, one of which must be installed
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +108,9 @@ impl Fit {
         };
         if let Some(path) = &self.svg {
             write_text(path, &report.svg())?;
+        }
+        if let Some(path) = &self.png {
+            write_png(path, &report.svg())?;
         }
         if self.json {
             let text = serde_json::to_string_pretty(&report.numbers()).map_err(|error| error.to_string())?;

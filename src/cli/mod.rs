@@ -11,6 +11,7 @@ mod lint;
 mod live;
 mod migrate;
 mod past;
+mod picture;
 mod plan;
 mod replay;
 mod run;

@@ -68,8 +68,13 @@ impl FleetReport<'_> {
     /// The charts alone, one below the other.
     pub fn svg(&self) -> String {
         let of_policies = self.policies.iter().flat_map(|policy| {
-            let titled =
-                |chart: Chart| Chart { title: format!("{}: {}", policy.title, chart.title), ..chart };
+            let prefix = format!("{}: ", policy.title);
+            let titled = move |chart: Chart| {
+                if chart.title.starts_with(&prefix) {
+                    return chart;
+                }
+                Chart { title: format!("{prefix}{}", chart.title), ..chart }
+            };
             policy.all_charts().into_iter().map(titled)
         });
         charts_alone(&self.charts().into_iter().chain(of_policies).collect::<Vec<_>>())

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::super::files::{print, write_text};
+use super::super::files::print;
 use super::super::table::{figure, table};
 use super::super::terminal::Progress;
 use super::output::{RunOutput, figures_of, figures_table};
@@ -72,7 +72,7 @@ impl Simulate {
             fleets.push(self.fleet(&services, &draws, at)?);
         }
         drop(progress);
-        if self.report.is_some() || self.svg.is_some() {
+        if self.draws() {
             self.write_fleet(&services, &draws, &fleets)?;
         }
         if self.json {
@@ -124,13 +124,7 @@ impl Simulate {
         let budgets = (0..fleets.first().map_or(0, |fleet| fleet.budgets.len()))
             .map(|at| SharedBudget { scaled: fleets.iter().filter_map(|fleet| scaled(fleet, at)).collect() });
         let report = FleetReport { policies: policies.collect(), budgets: budgets.collect() };
-        if let Some(path) = &self.report {
-            write_text(path, &report.html())?;
-        }
-        if let Some(path) = &self.svg {
-            write_text(path, &report.svg())?;
-        }
-        Ok(())
+        self.write(|| report.html(), || report.svg())
     }
 
     /// What the load of this service is called.

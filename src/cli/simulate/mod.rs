@@ -14,6 +14,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum, value_parser};
 
 use super::files::{number, print, write_text};
+use super::picture::write_png;
 use super::terminal::Progress;
 use crate::simulate::{
     GRAMMAR, Load, Run, Scaler, Settings, Simulable, Source, TRACES, cost_over_oracle, parse_span, simulate,
@@ -122,7 +123,7 @@ pub(super) struct Simulate {
     seed: u64,
     /// Try targets and scale-in windows on this load: the settings that no other beats in cost and in requests missed, and
     /// the cheapest that misses at most --tolerate. A load of two days or more is tuned on even days and judged on odd ones
-    #[arg(long, conflicts_with_all = ["compare", "report", "svg", "json", "days"])]
+    #[arg(long, conflicts_with_all = ["compare", "report", "svg", "png", "json", "days"])]
     tune: bool,
     /// With --tune: requests that may be lost or late, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 0.1, requires = "tune", value_parser = percentage)]
@@ -136,6 +137,9 @@ pub(super) struct Simulate {
     /// Write the charts to this SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write the charts to this PNG file, by rsvg-convert or resvg, one of which must be installed
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
     /// One of several: what they share counts for all together
     #[arg(skip)]
     one_of_several: bool,
@@ -202,16 +206,35 @@ impl Simulate {
         let begun = Instant::now();
         let runs = run_all(&prepared);
         let took = begun.elapsed().as_secs_f64();
-        if let Some(path) = &self.report {
-            write_text(path, &self.to_report(&prepared, &runs).html())?;
-        }
-        if let Some(path) = &self.svg {
-            write_text(path, &self.to_report(&prepared, &runs).svg())?;
+        if self.draws() {
+            let report = self.to_report(&prepared, &runs);
+            self.write(|| report.html(), || report.svg())?;
         }
         if self.json {
             return print(&self.to_json(&prepared, &runs)?);
         }
         print(&self.text(&prepared, &runs, took))
+    }
+}
+
+impl Simulate {
+    /// Whether anything is drawn.
+    const fn draws(&self) -> bool {
+        self.report.is_some() || self.svg.is_some() || self.png.is_some()
+    }
+
+    /// Writes what was asked for of a page and its charts.
+    fn write(&self, html: impl Fn() -> String, svg: impl Fn() -> String) -> Result<(), String> {
+        if let Some(path) = &self.report {
+            write_text(path, &html())?;
+        }
+        if let Some(path) = &self.svg {
+            write_text(path, &svg())?;
+        }
+        if let Some(path) = &self.png {
+            write_png(path, &svg())?;
+        }
+        Ok(())
     }
 }
 

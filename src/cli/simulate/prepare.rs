@@ -86,7 +86,7 @@ impl Simulate {
             },
             initial_replicas: self.initial_replicas,
             step: Span::from_seconds(1),
-            record: self.report.is_some() || self.svg.is_some(),
+            record: self.draws(),
         };
         let needed = demand_at_peak(&settings, load.peak()).min(policy.max);
         if i64::from(needed) > MOST_PODS {

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use super::super::files::{policy_of, write_text};
+use super::super::files::policy_of;
 use super::{Simulate, run_all};
 use crate::control::Policy;
 use crate::simulate::{PolicyScaler, Scaler, map};
@@ -40,8 +40,9 @@ impl Replayed {
         let other = map(&before, &simulate.signal, &prepared.settings.sensor)?;
         prepared.scalers.push(("as it was".to_owned(), Scaler::Policy(Box::new(PolicyScaler::hpa(&other)))));
         let runs = run_all(&prepared);
-        if let Some(path) = &simulate.report {
-            write_text(path, &simulate.to_report(&prepared, &runs).html())?;
+        if simulate.draws() {
+            let report = simulate.to_report(&prepared, &runs);
+            simulate.write(|| report.html(), || report.svg())?;
         }
         Ok(simulate.told(&prepared, &runs))
     }
