@@ -6,6 +6,7 @@ DURATION ?= 2m
 SECONDS ?= 60
 SEEDS ?= 10000
 FIRST ?= 0
+ONLY ?=
 RUNS ?= 5
 # A backtrace of the runtime's own frames pushes what failed out of sight.
 export RUST_BACKTRACE := 0
@@ -82,8 +83,8 @@ else
 	cargo run --quiet --profile soak --package e2e --bin soak -- --seeds $(SEEDS) --first $(FIRST)
 endif
 
-mutants: ## Breaks each rule of the protocol in turn; some seed must notice
-	cargo run --quiet --package e2e --bin mutants
+mutants: ## Breaks each rule of connection budgets and of the operator in turn: a test or a seed must notice (ONLY="rule 4")
+	cargo run --quiet --package e2e --bin mutants -- --only "$(ONLY)"
 
 orders-db: setup ## Three services on a real PostgreSQL, with an HPA's rules and with Plimsoll: RUNS=5, five minutes each
 	cargo build --package e2e --bins

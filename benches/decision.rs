@@ -85,6 +85,7 @@ impl World {
                 },
                 termination_grace: Span::from_seconds(30),
                 progress_deadline: Span::from_seconds(600),
+                zones: 0,
             }),
             overrides: Overrides::default(),
             guards: Vec::new(),

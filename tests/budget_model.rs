@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 
 use plimsoll::api::RolloutOverlap;
 use plimsoll::budget::{
-    Claim, Draw, Grant, Ledger, Lending, LimitSeen, Outcome, Plan, Sight, Standing, Workload,
+    Claim, Draw, Figure, Grant, Ledger, Lending, LimitTracker, OnMissing, Outcome, Plan, Sight, Standing,
+    Workload,
 };
 use plimsoll::ceiling::connections::RolloutShape;
 use plimsoll::control::{CountOrPercent, UpdateStrategy};
@@ -26,10 +27,12 @@ use plimsoll::time::{Span, Time};
 const LANDS: i64 = 3;
 const LINGER: u64 = 2;
 const DEADLINE: u64 = 6;
+/// A limit that cannot be read is the last one known for so long.
+const KNOWN: u64 = 4;
 const BUDGET: &str = "db";
 
-/// Rules that can be taken out, to prove that some course notices. The first half of rule 2 is not among them: what it
-/// keeps out, the second look of rule 4 keeps out as well.
+/// What a step of the operator can leave out, to prove that some course notices. Rules that the ledger itself holds are
+/// broken there, by `make mutants`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Without {
     Nothing,
@@ -95,6 +98,12 @@ struct World {
     shape: Shape,
     now: i64,
     limit: u32,
+    /// The limit can be read.
+    readable: bool,
+    /// What the leader knows of it.
+    tracker: LimitTracker,
+    /// What growth may use, as the leader last read it.
+    known: u32,
     truth: Vec<Truth>,
     writes: Vec<Write>,
     /// The budget's status, with its version.
@@ -118,6 +127,8 @@ enum Event {
     TakeOver,
     Demand(usize, u32),
     Limit(u32),
+    /// The server that tells the limit goes away, or comes back.
+    Readable(bool),
     Watch(usize),
 }
 
@@ -201,6 +212,9 @@ impl World {
         let mut world = Self {
             now: 0,
             limit: shape.limit,
+            readable: true,
+            tracker: LimitTracker::default(),
+            known: shape.limit,
             truth,
             writes: Vec::new(),
             status: (1, BTreeMap::new()),
@@ -222,16 +236,24 @@ impl World {
         self.ledger = Ledger::default();
         self.read = self.status.0;
         self.ledger.open(BUDGET, self.status.1.clone(), lending(), settled);
-        self.set_limit();
+        self.tracker = LimitTracker::default();
+        self.measure();
     }
 
-    fn set_limit(&mut self) {
-        let limit = LimitSeen {
-            limit: Some(self.limit),
-            for_growth: self.limit,
-            for_recall: self.limit,
-            ..LimitSeen::default()
+    /// The leader reads the limit. Of one that it never read it assumes a third.
+    fn measure(&mut self) {
+        let now = at(self.now);
+        let figure = if self.readable {
+            Figure::Found(self.limit, now)
+        } else {
+            Figure::Missing("the server is away".to_owned())
         };
+        let missing = OnMissing {
+            last_known: Span::from_seconds(KNOWN),
+            assumed: Some(self.shape.limit.wrapping_div(3)),
+        };
+        let limit = self.tracker.read(&figure, missing, 0, &Figure::Declared(0), missing, 0, now);
+        self.known = limit.for_growth;
         self.ledger.set_limit(BUDGET, limit, lending());
     }
 
@@ -300,11 +322,13 @@ impl World {
                 events.push(Event::Evict(service));
             }
         }
-        events.push(Event::Limit(if self.limit == self.shape.limit {
-            self.limit / 2
+        if self.limit == self.shape.limit {
+            events.push(Event::Limit(self.limit / 2));
+            events.push(Event::Limit(self.limit / 3));
         } else {
-            self.shape.limit
-        }));
+            events.push(Event::Limit(self.shape.limit));
+        }
+        events.push(Event::Readable(!self.readable));
         events
     }
 
@@ -319,10 +343,10 @@ impl World {
             }
             Event::Demand(service, demand) => self.truth[service].demand = demand,
             Event::Limit(limit) => {
-                // The limit last read: what is judged by is what the leader knows.
                 self.limit = limit;
-                self.set_limit();
+                self.measure();
             }
+            Event::Readable(readable) => self.readable = readable,
             Event::Watch(service) => self.watch(service),
             Event::End(service) => self.truth[service].ending -= 1,
             // The pod ends, and another comes for it.
@@ -370,9 +394,6 @@ impl World {
         if to > seen.spec {
             self.ledger.see(&name, own.claim(truth.demand), seen, now);
             to = to.min(own.largest(granted, seen.beside)).max(seen.spec);
-            if share.excess > 0 && self.shape.without == Without::Nothing {
-                to = seen.spec;
-            }
         }
         if let Standing::Recalled { .. } = share.standing {
             to = to.min(own.largest(share.granted, 0)).max(own.guaranteed);
@@ -398,7 +419,7 @@ impl World {
             version,
             leader: self.leader,
             until: None,
-            limit: self.limit,
+            limit: self.known,
             evicted,
         });
     }
@@ -435,7 +456,7 @@ impl World {
                 seen.pods = seen.spec + seen.beside;
             }
         }
-        if carried && grows && after > write.limit.max(self.limit).max(before) + write.evicted {
+        if carried && grows && after > write.limit.max(self.known).max(before) + write.evicted {
             return Err(format!(
                 "a write of ours raised what pods reach from {before} to {after}, and the limit was {}",
                 write.limit
@@ -445,6 +466,7 @@ impl World {
     }
 
     fn turn(&mut self, answer: Answer) {
+        self.measure();
         let now = at(self.now);
         if self.ledger.is_unclear(BUDGET) || self.read != self.status.0 {
             self.read = self.status.0;
@@ -576,6 +598,7 @@ fn large(seed: u64, without: Without, strict: bool) -> Result<World, String> {
 
 /// After the adversary has stopped everybody gets to the floor, and nothing waits for ever.
 fn settles(mut world: World, seed: u64) -> Result<(), String> {
+    world.happen(Event::Readable(true))?;
     world.happen(Event::Limit(world.shape.limit))?;
     for service in 0..world.truth.len() {
         world.happen(Event::Demand(service, world.shape.limit))?;

@@ -141,6 +141,7 @@ fn observation(policy: &Policy, tick: &Tick, replicas: u32) -> Observation {
             },
             termination_grace: Span::from_seconds(30),
             progress_deadline: Span::from_seconds(600),
+            zones: 0,
         }),
         overrides: Overrides::default(),
         guards: Vec::new(),

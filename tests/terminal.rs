@@ -203,6 +203,7 @@ fn recording() -> Vec<Record> {
                 start_up: None,
                 drain: None,
                 target_percent: None,
+                zones: None,
                 scalability: None,
                 guards: Vec::new(),
                 bottleneck_moved: false,

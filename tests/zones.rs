@@ -61,3 +61,66 @@ fn the_zones_that_are_left_carry_the_load_and_min_replicas() {
     assert!(decision.steps.iter().any(|step| step.reason == Reason::ZoneLoss && step.after == 9));
     assert!(decided(&policy(""), 6, 600.0).zone_loss.is_none());
 }
+
+/// The count and what is kept, evaluation after evaluation, where pods are seen in so many zones at such a second.
+fn seen(policy: &Policy, memory: Memory, replicas: u32, course: &[(i64, u32)]) -> Vec<(u32, u32, u32)> {
+    let mut memory = memory;
+    let mut told = Vec::new();
+    for (second, zones) in course {
+        let now = Time::from_seconds(1_790_000_000 + second);
+        let workload = plimsoll::control::Workload { zones: *zones, ..workload(replicas, now) };
+        let (decision, next) = decide(policy, &observation(workload, vec![fresh(1800.0)]), memory, now);
+        memory = next;
+        let kept = decision.zone_loss.unwrap();
+        told.push((decision.need.unwrap(), kept.zones.all, kept.extra));
+    }
+    told
+}
+
+#[test]
+fn zones_that_are_not_declared_are_those_seen_and_one_that_is_lost_counts_for_a_day() {
+    let policy = policy("headroom: {surviveZones: 1}\n");
+    let day = 86_400;
+    for (what, course, expected) in [
+        ("three", &[(0, 3)][..], &[(27, 3, 9)][..]),
+        (
+            "more come; a need of 24 is within the tolerance of 27",
+            &[(0, 2), (15, 3), (30, 4)],
+            &[(36, 2, 18), (27, 3, 9), (27, 4, 6)],
+        ),
+        (
+            "one is lost",
+            &[(0, 3), (15, 2), (day - 1, 2), (day + 15, 2)],
+            &[(27, 3, 9), (27, 3, 9), (27, 3, 9), (36, 2, 18)],
+        ),
+        ("none is known", &[(0, 0)], &[(27, 0, 0)]),
+        ("all in one", &[(0, 1)], &[(27, 1, 0)]),
+    ] {
+        assert_eq!(seen(&policy, Memory::default(), 27, course), expected, "{what}");
+    }
+    let mut after_a_restart = Memory::default();
+    after_a_restart.recall_zones(3);
+    assert_eq!(
+        seen(&policy, after_a_restart, 27, &[(0, 2), (day, 2)]),
+        [(27, 3, 9), (36, 2, 18)],
+        "a zone that was lost before"
+    );
+    let declared = self::policy("headroom: {surviveZones: 1, zones: 3}\n");
+    assert_eq!(seen(&declared, Memory::default(), 27, &[(0, 2)]), [(27, 3, 9)], "what is declared counts");
+}
+
+#[test]
+fn where_no_zone_can_be_told_it_is_said_what_to_write() {
+    let policy = policy("headroom: {surviveZones: 1}\n");
+    for (zones, told) in
+        [(0, Some("declare headroom.zones")), (1, Some("all pods are in 1 of the zones")), (2, None)]
+    {
+        let now = Time::from_seconds(1_790_000_000);
+        let workload = plimsoll::control::Workload { zones, ..workload(6, now) };
+        let (decision, _) =
+            decide(&policy, &observation(workload, vec![fresh(600.0)]), Memory::default(), now);
+        let fault = decision.zone_loss.unwrap().fault();
+        assert_eq!(fault.is_some(), told.is_some(), "{zones}: {fault:?}");
+        assert!(fault.unwrap_or_default().contains(told.unwrap_or_default()), "{zones}");
+    }
+}

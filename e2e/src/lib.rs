@@ -9,6 +9,7 @@ pub mod cost;
 pub mod demo;
 pub mod gameday;
 pub mod hot_row;
+pub mod mutants;
 pub mod orders;
 pub mod plant;
 pub mod random;

@@ -314,3 +314,33 @@ async fn a_successor_takes_over_what_was_granted_and_grants_on() {
     second.cancel();
     two.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_cannot_be_read_stops_growth_and_removes_no_pod_not_even_after_a_restart() {
+    let bed = SimulatedBed::new().unwrap();
+    let limit = json!({"prometheus": {"server": "pg", "query": "q"}, "lastKnownSeconds": 60, "assumed": 50});
+    bed.put_budget("orders-db", &json!({"limit": limit})).unwrap();
+    put_service(&bed, "checkout", 4, &json!({}));
+    bed.signals.set("checkout", 100.0);
+    bed.signals.set("pg", 200.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(90).await;
+    assert_eq!((replicas(&bed, "checkout"), granted(&bed, "checkout")), (10, 100), "{}", budget(&bed));
+    bed.signals.silence("pg");
+    seconds(120).await;
+    bed.signals.set("checkout", 150.0);
+    seconds(600).await;
+    assert_eq!(replicas(&bed, "checkout"), 10, "{}", policy(&bed, "checkout"));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(600).await;
+    assert_eq!((replicas(&bed, "checkout"), granted(&bed, "checkout")), (10, 100), "{}", budget(&bed));
+    bed.signals.set("pg", 200.0);
+    seconds(90).await;
+    assert_eq!(replicas(&bed, "checkout"), 15, "{}", policy(&bed, "checkout"));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}

@@ -17,7 +17,7 @@ use e2e::real::access::rule;
 use e2e::real::kubelet::NEVER_READY;
 use e2e::real::{Cluster, Course, DEADLINE, Kubelet, PodTiming, Record, Suite, unless_missing};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -94,6 +94,7 @@ async fn what_scenarios_rely_on_holds_on_real_servers() {
     add!("a scale patch with a stale resourceVersion is refused with 409", stale_scale);
     add!("a user may do what it is granted and nothing else, and its requests are seen", rights);
     add!("a suspended API server answers again when it is resumed", suspended_api_server);
+    add!("a pod tells the zone of the node that it is bound to", zone_of_a_pod);
     suite.run().await.into_result().unwrap();
 }
 
@@ -195,6 +196,27 @@ async fn stale_scale(floor: Arc<Floor>) {
     let kube::Error::Api(status) = refusal else { panic!("{refusal}") };
     assert!(status.is_conflict(), "{status:?}");
     assert_eq!(course.settles_at(3).await.unwrap().counts(), [1, 3]);
+}
+
+async fn zone_of_a_pod(floor: Arc<Floor>) {
+    floor.cluster.namespace("zones").await.unwrap();
+    let nodes: Api<Node> = Api::all(floor.client.clone());
+    let labels = json!({"topology.kubernetes.io/zone": "eu-1a"});
+    let node = json!({"metadata": {"name": "in-a-zone", "labels": labels}, "spec": {"unschedulable": true}});
+    nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(floor.client.clone(), "zones");
+    let spec = json!({"schedulerName": "nobody", "containers": [{"name": "web", "image": "web"}]});
+    let pod = serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": spec})).unwrap();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "web"},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": "in-a-zone"}});
+    let _: Value = pods.create_subresource("binding", "web", &PostParams::default(), &binding).await.unwrap();
+    let bound = pods.get("web").await.unwrap();
+    assert_eq!(
+        bound.labels().get(plimsoll::capacity::ZONE_LABEL).map(String::as_str),
+        Some("eu-1a"),
+        "{bound:?}"
+    );
 }
 
 async fn rights(floor: Arc<Floor>) {

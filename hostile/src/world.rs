@@ -235,6 +235,7 @@ fn workload(source: &mut Unstructured, now: Time) -> Result<Workload> {
         },
         termination_grace: Span::from_seconds(if source.ratio(1, 16)? { source.arbitrary()? } else { 30 }),
         progress_deadline: Span::from_seconds(if source.ratio(1, 16)? { source.arbitrary()? } else { 600 }),
+        zones: source.int_in_range(0..=4)?,
     })
 }
 

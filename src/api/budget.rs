@@ -109,7 +109,8 @@ pub struct BudgetLimit {
     #[serde(default = "default_last_known")]
     #[schemars(range(min = 0, max = 86_400))]
     pub last_known_seconds: u32,
-    /// What is assumed then; never more than the last known limit. Default: the last known limit.
+    /// What growth may count on then; never more than the last known limit. No pod is removed for it. Default: the last known
+    /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub assumed: Option<u32>,
@@ -133,7 +134,8 @@ pub struct OtherClients {
     #[serde(default = "default_last_known")]
     #[schemars(range(min = 0, max = 86_400))]
     pub last_known_seconds: u32,
-    /// What is assumed then; never less than the last known figure. Default: the last known figure.
+    /// What growth must leave to them then; never less than the last known figure. No pod is removed for it. Default: the
+    /// last known figure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub assumed: Option<u32>,

@@ -118,9 +118,6 @@ pub enum Ramp {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
-    validation = Rule::new("self.surviveZones == 0 || has(self.zones)").message(
-        "surviveZones needs to know how many zones the pods are spread over: add zones, for example 3"
-    ),
     validation = Rule::new("!has(self.zones) || self.surviveZones < self.zones").message(
         "surviveZones must be less than zones: of the zones at least one must remain"
     )
@@ -139,7 +136,8 @@ pub struct Headroom {
     #[serde(default)]
     #[schemars(range(min = 0, max = 15))]
     pub survive_zones: u32,
-    /// How many zones the pods are spread over, 2 to 16.
+    /// How many zones the pods are spread over, 2 to 16. Default: as many as the pods' labels name, which Kubernetes 1.35 and
+    /// later give them, and at least `minDomains` of the workload's topologySpreadConstraint over zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 16))]
     pub zones: Option<u32>,

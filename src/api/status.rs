@@ -256,10 +256,10 @@ pub struct GuardStatus {
 }
 
 /// What is kept for the loss of zones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ZoneLossStatus {
-    /// Zones that the pods are spread over, as declared.
+    /// Zones that the pods are spread over, as declared or as seen; 0 where they are not known.
     pub zones: u32,
     /// How many of them may be lost.
     pub survives: u32,
@@ -267,6 +267,9 @@ pub struct ZoneLossStatus {
     pub extra_replicas: u32,
     /// Replicas of the wanted count that are left after the loss, when they are spread evenly.
     pub replicas_left: u32,
+    /// Why nothing is kept, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What an error budget does.

@@ -6,4 +6,4 @@ mod zones;
 
 pub use durations::Durations;
 pub use pods::{Counts, Yardstick, count};
-pub use zones::Zones;
+pub use zones::{ZONE_LABEL, Zones};

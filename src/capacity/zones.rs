@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::{MAX_COUNT, from_count};
 
+/// The label by which Kubernetes tells the zone of a node, and from 1.35 on of its pods.
+pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
 /// Zones, and how many of them may be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zones {

@@ -8,14 +8,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::departed::Departures;
 use super::identity::{PolicyKey, TargetKey, Uid};
-use super::pod::PodRecord;
+use super::pod::{PodRecord, zones};
 use super::policy::PolicyRecord;
 use super::selector::Selector;
 use super::workload::WorkloadRecord;
 use crate::api::{Mode, ScalingPolicyStatus};
 use crate::audit::Flaw;
-use crate::control::{Departed, Pod, PodId, Rival, Workload};
-use crate::time::{Span, Time};
+use crate::control::{Departed, PodId, Rival, Workload};
+use crate::time::Time;
 
 /// What the watches have seen. Every look-up costs what it finds, not what there is.
 pub struct Index {
@@ -171,20 +171,12 @@ impl Index {
         trim(self.state().workloads.get(target))
     }
 
-    /// The pods in a namespace that a selector selects, and the longest that one of them may take to shut down.
-    pub(super) fn selected(&self, namespace: &str, selector: &Selector) -> (Vec<Pod>, Option<Span>) {
+    /// The pods in a namespace that a selector selects.
+    pub(super) fn selected(&self, namespace: &str, selector: &Selector) -> Vec<PodRecord> {
         let state = self.state();
         let ids = state.pods_in.get(namespace).into_iter().flatten();
         let records = ids.filter_map(|id| state.pods.get(id)).map(|(_, record)| record);
-        let mut grace = None;
-        let pods = records
-            .filter(|record| selector.matches(&record.labels))
-            .map(|record| {
-                grace = grace.max(Some(record.termination_grace));
-                record.pod
-            })
-            .collect();
-        (pods, grace)
+        records.filter(|record| selector.matches(&record.labels)).cloned().collect()
     }
 
     /// The departures of a workload's pods after those told, and the newest.
@@ -383,26 +375,21 @@ impl State {
         pods: impl Iterator<Item = &'a PodRecord>,
         departures_told: u64,
     ) -> Found {
-        let mut alive = BTreeSet::new();
-        let pods: BTreeMap<_, _> = pods
-            .inspect(|pod| {
-                if pod.pod.terminating_since.is_none() {
-                    alive.extend(pod.owner);
-                }
-            })
-            .map(|pod| (pod.pod.id, pod.pod))
-            .collect();
+        let pods: BTreeMap<_, _> = pods.map(|pod| (pod.pod.id, pod)).collect();
+        let living = pods.values().filter(|pod| pod.pod.terminating_since.is_none());
+        let alive: BTreeSet<_> = living.filter_map(|pod| pod.owner).collect();
         let (departed, departures) = self.departures.after(record.uid, departures_told);
         Found {
             workload: Workload {
                 spec_replicas: record.spec_replicas,
-                pods: pods.into_values().collect(),
+                pods: pods.values().map(|pod| pod.pod).collect(),
                 departed,
                 rollout: record.rollout(alive.len()),
                 revision: record.revision(),
                 update: record.update,
                 termination_grace: record.termination_grace,
                 progress_deadline: record.progress_deadline,
+                zones: record.zones.max(zones(pods.into_values())),
             },
             resource_version: record.resource_version.clone(),
             departures,

@@ -7,6 +7,7 @@ use super::*;
 use crate::api::ScalingPolicyStatus;
 use crate::cluster::pod;
 use crate::control::Rollout;
+use crate::time::Span;
 
 const NOW: Time = Time::from_seconds(1_790_000_000);
 
@@ -101,6 +102,34 @@ fn pods_are_found_by_owner_and_not_by_label() {
         Rollout::Settled,
         "one of them only shuts down"
     );
+}
+
+#[test]
+fn zones_are_those_that_labels_of_pods_name_and_at_least_those_that_the_spread_constraint_does() {
+    let (index, _changes) = index();
+    put_deployment(&index, &web(), "d");
+    index.put_replica_set(Uid::of("rs1"), "shop", Uid::of("d"));
+    let zones = || index.workload(&web(), 0).unwrap().workload.zones;
+    put_pod(&index, "p0", "rs1");
+    assert_eq!(zones(), 0, "no label tells");
+    for (uid, zone) in [("p1", "a"), ("p2", "b"), ("p3", "a")] {
+        let labels = json!({"labels": {"app": "rs1", "topology.kubernetes.io/zone": zone}});
+        index.put_pod("shop", pod_record(uid, "rs1", &labels), NOW);
+    }
+    assert_eq!(zones(), 2);
+    let spread = |key: &str| {
+        let constraint =
+            json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule", "minDomains": 3});
+        let deployment = serde_json::from_value(json!({
+            "metadata": {"uid": "d", "resourceVersion": "6", "generation": 2},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [], "topologySpreadConstraints": [constraint]}}}
+        }));
+        index.put_deployment(web(), &deployment.unwrap());
+    };
+    spread("kubernetes.io/hostname");
+    assert_eq!(zones(), 2, "nodes are no zones");
+    spread("topology.kubernetes.io/zone");
+    assert_eq!(zones(), 3);
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! A pod, trimmed to what an autoscaler needs.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::identity::{Uid, hash, moment};
 use super::selector::Label;
+use crate::capacity::ZONE_LABEL;
 use crate::control::Pod;
+use crate::number::count_of;
 use crate::time::{Span, Time};
 
 /// A pod as kept: some 150 bytes instead of ten thousand.
@@ -17,12 +21,18 @@ pub(super) struct PodRecord {
     pub owner: Option<Uid>,
     /// That object is a ReplicaSet.
     pub in_replica_set: bool,
-    /// Its labels, hashed; for workloads that are only known by a selector.
+    /// Its labels, hashed; for its zone, and for workloads that are only known by a selector.
     pub labels: Box<[Label]>,
     /// The longest it may take to shut down.
     pub termination_grace: Span,
     /// Its containers have ended for good: it carries nothing and holds nothing.
     pub finished: bool,
+}
+
+/// Zones that the labels of pods name.
+pub(super) fn zones<'a>(pods: impl Iterator<Item = &'a PodRecord>) -> u32 {
+    let zone = |pod: &PodRecord| pod.labels.iter().find_map(|label| label.value_of(ZONE_LABEL));
+    count_of(pods.filter_map(zone).collect::<BTreeSet<_>>().len())
 }
 
 /// Trims a pod; none if it lacks a uid, which no API server leaves out.

@@ -13,6 +13,11 @@ impl Label {
     pub(super) fn new(key: &str, value: &str) -> Self {
         Self { key: text_hash(key), value: text_hash(value) }
     }
+
+    /// The hash of its value, if it has this key.
+    pub(super) fn value_of(self, key: &str) -> Option<u64> {
+        (self.key == text_hash(key)).then_some(self.value)
+    }
 }
 
 /// A label selector.

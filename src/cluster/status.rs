@@ -81,6 +81,7 @@ impl Report<'_> {
             schedules: decision.schedules.iter().map(schedule).collect(),
             forecasts: decision.forecasts.iter().map(forecast).collect(),
             zone_loss: decision.zone_loss.map(|kept| ZoneLossStatus {
+                message: kept.fault(),
                 zones: kept.zones.all,
                 survives: kept.zones.lost,
                 extra_replicas: kept.extra,
@@ -120,6 +121,7 @@ impl Report<'_> {
 fn keep_what_was_learnt(status: &mut ScalingPolicyStatus, before: Option<&ScalingPolicyStatus>) {
     let Some(before) = before else { return };
     status.start_up = before.start_up;
+    status.zone_loss.clone_from(&before.zone_loss);
     status.drain = before.drain;
     status.slo.clone_from(&before.slo);
     status.reversals.clone_from(&before.reversals);

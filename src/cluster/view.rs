@@ -6,6 +6,7 @@ use super::call::ApiError;
 use super::identity::{TargetKey, Uid};
 use super::index::{Found, Index};
 use super::live;
+use super::pod::zones;
 use super::policy::PolicyRecord;
 use super::scale::{ScaleSeen, Scales};
 use super::selector::Selector;
@@ -126,22 +127,21 @@ impl Viewer {
             );
             return View::fault(TargetFaultKind::NotScalable, message, told);
         };
-        let (pods, grace) = if look == Look::Proven {
+        let pods = if look == Look::Proven {
             match live::pods(scales.client(), namespace, &scale.selector).await {
-                Ok(records) => (
-                    records.iter().map(|record| record.pod).collect(),
-                    records.iter().map(|record| record.termination_grace).max(),
-                ),
+                Ok(pods) => pods,
                 Err(error) => return View::failed(error, told),
             }
         } else {
             self.index.selected(namespace, &selector)
         };
+        let grace = pods.iter().map(|pod| pod.termination_grace).max();
         let (departed, departures) = self.index.departed(Uid::of(&scale.uid), told);
         View::found(Found {
             workload: Workload {
                 spec_replicas: scale.spec_replicas,
-                pods,
+                zones: zones(pods.iter()),
+                pods: pods.into_iter().map(|pod| pod.pod).collect(),
                 departed,
                 rollout: Rollout::Settled,
                 revision: 0,

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use super::identity::{Fnv, Uid};
 use super::pod::seconds;
 use crate::audit::{self, Flaw};
+use crate::capacity::ZONE_LABEL;
 use crate::control::{CountOrPercent, Rollout, UpdateStrategy};
 use crate::number::MAX_COUNT;
 use crate::time::Span;
@@ -28,6 +29,8 @@ pub(super) struct WorkloadRecord {
     pub update: UpdateStrategy,
     pub termination_grace: Span,
     pub progress_deadline: Span,
+    /// Zones that its topology spread constraint names at least.
+    pub zones: u32,
     /// What its manifest is found to be.
     pub flaws: Arc<[Flaw]>,
     revisions: Revisions,
@@ -121,6 +124,7 @@ impl WorkloadRecord {
             update: UpdateStrategy::Replace,
             termination_grace: grace.map_or(DEFAULT_TERMINATION_GRACE, seconds),
             progress_deadline: DEFAULT_PROGRESS_DEADLINE,
+            zones: zones(template),
             flaws: Arc::default(),
             revisions: Revisions { mixed: false, stalled: false, template: 0, observed: None },
         })
@@ -168,6 +172,14 @@ fn deployment_update(deployment: &Deployment) -> UpdateStrategy {
         max_surge: count_or_percent(rolling.and_then(|rolling| rolling.max_surge.as_ref())),
         max_unavailable: count_or_percent(rolling.and_then(|rolling| rolling.max_unavailable.as_ref())),
     }
+}
+
+fn zones(template: &PodTemplateSpec) -> u32 {
+    let constraints = template.spec.iter().flat_map(|pod| pod.topology_spread_constraints.iter().flatten());
+    let domains = constraints
+        .filter(|spread| spread.topology_key == ZONE_LABEL)
+        .filter_map(|spread| spread.min_domains);
+    domains.max().map_or(0, count)
 }
 
 /// Kubernetes' default is 25 %.

@@ -75,6 +75,7 @@ impl Policy {
             headroom_factor: zones.map_or(declared_headroom, |zones| zones.factor().max(declared_headroom)),
             declared_headroom,
             headroom_replicas: spec.headroom.replicas,
+            survive_zones: spec.headroom.survive_zones,
             zones,
             calibrated: faults.calibrated(&spec.headroom.calibrated),
             lead_compensation: LeadCompensation {

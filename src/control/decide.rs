@@ -55,7 +55,8 @@ pub fn decide(
 ) -> (Decision, Memory) {
     let decision = match &observation.target {
         Target::Seen(workload) => {
-            let mut decision = weigh(policy, observation, workload, &mut memory, now);
+            let zones = memory.zones.see(workload.zones, now);
+            let mut decision = weigh(&policy.seeing(zones), observation, workload, &mut memory, now);
             forecasts::tell(&mut decision);
             decision
         }
@@ -223,7 +224,8 @@ fn weigh(
     }
     .sentences();
     let deficit = deficit(policy, &demand.signals, counts.capacity);
-    let zone_loss = zones::report(policy, &demand.signals, ground.target_share, outcome.replicas);
+    let zone_loss =
+        zones::report(policy, memory.zones, &demand.signals, ground.target_share, outcome.replicas);
     let slo = slo::weighed(slo, &demand.signals);
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =

@@ -298,6 +298,7 @@ impl<'a> Scene<'a> {
             update: self.workload.update,
             termination_grace: self.workload.termination_grace,
             progress_deadline: self.workload.progress_deadline,
+            zones: self.workload.zones,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::scalability::{RecalledScalability, ScalabilityMemory};
 use super::slo::SloMemory;
 use super::trend::Trend;
 use super::window::{Extreme, Window};
+use super::zones::ZoneMemory;
 use crate::api::Role;
 use crate::capacity::Durations;
 use crate::signal::{MovingAverage, Quality, Reading, is_sound};
@@ -71,6 +72,8 @@ pub struct Memory {
     pub(super) slo: SloMemory,
     /// The workload's scalability law, as far as it is known.
     pub(super) scalability: ScalabilityMemory,
+    /// The zones that its pods are in.
+    pub(super) zones: ZoneMemory,
     /// What is known of the time before.
     pub(super) past: Past,
 }
@@ -157,6 +160,7 @@ impl Default for Memory {
             drain: Durations::default(),
             slo: SloMemory::default(),
             scalability: ScalabilityMemory::default(),
+            zones: ZoneMemory::default(),
             past: Past::None,
         }
     }
@@ -193,6 +197,11 @@ impl Memory {
     /// A memory that knows how long pods took to go before it began, for example from status after a restart.
     pub fn recall_drain(&mut self, drain: Drain) {
         self.drain = Durations::recalled(drain.p50, drain.p90, drain.longest, drain.samples);
+    }
+
+    /// A memory that knows the zones that pods were in, for example from status after a restart.
+    pub fn recall_zones(&mut self, zones: u32) {
+        self.zones = ZoneMemory::recalled(zones);
     }
 
     /// A memory that knows how long pods took to start that were Ready by a moment before it began, for example from
@@ -310,6 +319,7 @@ impl Memory {
                     drain: std::mem::take(&mut self.drain),
                     slo: self.slo.learnt(),
                     scalability: std::mem::take(&mut self.scalability),
+                    zones: ZoneMemory::recalled(self.zones.known()),
                     signals: Self::learnt(&self.signals),
                     guards: std::mem::take(&mut self.guards),
                     ..Self::default()

@@ -107,6 +107,10 @@ pub struct Workload {
     pub termination_grace: Span,
     /// How long a pod may take to become Ready before its rollout counts as failed (`progressDeadlineSeconds`).
     pub progress_deadline: Span,
+    /// Zones that its pods are in, by their labels, and at least those that its topology spread constraint names; 0 where
+    /// neither tells.
+    #[serde(default)]
+    pub zones: u32,
 }
 
 /// A workload's share of a budget.

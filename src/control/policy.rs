@@ -71,7 +71,9 @@ pub struct Policy {
     pub declared_headroom: f64,
     /// Replicas on top of what demand takes.
     pub headroom_replicas: u32,
-    /// The loss of zones that is provided for; part of `headroom_factor`.
+    /// Zones whose loss is provided for; 0 for none.
+    pub survive_zones: u32,
+    /// The same, once it is known of how many; part of `headroom_factor`.
     pub zones: Option<Zones>,
     /// Headroom learnt from the load.
     pub calibrated: CalibratedHeadroom,
@@ -104,6 +106,17 @@ const DELAY_SHARE: u64 = 10;
 const LONGEST_DELAY: Span = Span::from_seconds(30);
 
 impl Policy {
+    /// With the zones that were seen, where none are declared. Of too few no loss can be survived.
+    pub(super) fn seeing(&self, zones: u32) -> Cow<'_, Self> {
+        let lost = self.survive_zones;
+        if lost == 0 || self.zones.is_some() || zones <= lost {
+            return Cow::Borrowed(self);
+        }
+        let zones = Zones { all: zones, lost };
+        let headroom_factor = zones.factor().max(self.declared_headroom);
+        Cow::Owned(Self { zones: Some(zones), headroom_factor, ..self.clone() })
+    }
+
     /// The rules for removing pods that are in force.
     pub(super) fn removal(&self) -> Cow<'_, Rules> {
         if self.gradual && self.compat == Compat::None {

@@ -221,10 +221,12 @@ fn ahead(status: &ScalingPolicyStatus) -> Vec<Vec<String>> {
         rows.push(row("error budget".to_owned(), format!("{sign}{}", slo.replicas), why));
     }
     if let Some(kept) = &status.zone_loss {
-        let why = format!(
-            "for the loss of {} of {} zones, which leaves {}",
-            kept.survives, kept.zones, kept.replicas_left
-        );
+        let why = kept.message.clone().unwrap_or_else(|| {
+            format!(
+                "for the loss of {} of {} zones, which leaves {}",
+                kept.survives, kept.zones, kept.replicas_left
+            )
+        });
         rows.push(row("zones".to_owned(), format!("+{}", kept.extra_replicas), why));
     }
     for schedule in &status.schedules {

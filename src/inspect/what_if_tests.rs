@@ -20,6 +20,7 @@ fn workload() -> Workload {
         update: UpdateStrategy::Replace,
         termination_grace: Span::from_seconds(30),
         progress_deadline: Span::from_seconds(600),
+        zones: 0,
     }
 }
 

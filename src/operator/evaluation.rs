@@ -351,6 +351,7 @@ impl PolicyTask {
             start_up: recalled.start_up,
             drain: recalled.drain,
             target_percent: recalled.target_percent,
+            zones: recalled.zones,
             scalability: recalled.scalability,
             guards: recalled.guards,
             bottleneck_moved: recalled.bottleneck_moved,

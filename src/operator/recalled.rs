@@ -19,6 +19,8 @@ pub struct Recalled {
     pub drain: Option<Drain>,
     /// Where an error budget had moved the targets, in whole percent.
     pub target_percent: Option<u32>,
+    /// Zones that pods were in.
+    pub zones: Option<u32>,
     /// The scalability ceiling.
     pub scalability: Option<RecalledScalability>,
     /// Guards that were active, by name.
@@ -40,6 +42,7 @@ impl Recalled {
             start_up: status.start_up.map(start_up_times).zip(as_of),
             drain: status.drain.map(drain_times),
             target_percent: status.slo.as_ref().map(|slo| slo.target_percent),
+            zones: status.zone_loss.as_ref().map(|kept| kept.zones),
             scalability: status.scalability.as_ref().and_then(earned_scalability),
             guards: guards.filter_map(|guard| Some((guard.name.clone(), activation(guard)?))).collect(),
             bottleneck_moved: status.conditions.iter().any(|condition| {
@@ -56,6 +59,7 @@ impl Recalled {
             start_up: record.start_up,
             drain: record.drain,
             target_percent: record.target_percent,
+            zones: record.zones,
             scalability: record.scalability,
             guards: record.guards.clone(),
             bottleneck_moved: record.bottleneck_moved,
@@ -77,6 +81,9 @@ impl Recalled {
         }
         if let Some(percent) = self.target_percent {
             memory.recall_slo(percent);
+        }
+        if let Some(zones) = self.zones {
+            memory.recall_zones(zones);
         }
         if let Some(known) = self.scalability {
             memory.recall_scalability(known);

@@ -51,6 +51,9 @@ pub struct Record {
     /// Where an error budget had moved the targets before, in whole percent; only with `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_percent: Option<u32>,
+    /// Zones that pods were in before; only with `first`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<u32>,
     /// The scalability ceiling known from before, with the first decision of a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scalability: Option<RecalledScalability>,
@@ -225,6 +228,7 @@ mod tests {
                 start_up: None,
                 drain: None,
                 target_percent: None,
+                zones: None,
                 scalability: None,
                 guards: Vec::new(),
                 bottleneck_moved: false,

@@ -201,6 +201,7 @@ impl Plant {
             },
             termination_grace: Span::from_seconds(30),
             progress_deadline: PROGRESS_DEADLINE,
+            zones: 0,
             departed: Vec::new(),
         }
     }

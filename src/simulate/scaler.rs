@@ -80,6 +80,7 @@ impl PolicyScaler {
             headroom_factor: 1.0,
             declared_headroom: 1.0,
             headroom_replicas: 0,
+            survive_zones: 0,
             zones: None,
             connections: Vec::new(),
             scalability: None,

@@ -60,6 +60,7 @@ pub fn workload(replicas: u32, now: Time) -> Workload {
         },
         termination_grace: Span::from_seconds(30),
         progress_deadline: Span::from_seconds(600),
+        zones: 0,
     }
 }
 

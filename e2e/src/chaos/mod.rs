@@ -7,7 +7,6 @@ pub mod dice;
 pub mod fault;
 pub mod ledger;
 pub mod metrics;
-pub mod mutants;
 pub mod oracle;
 mod people;
 mod processes;

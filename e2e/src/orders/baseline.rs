@@ -111,6 +111,7 @@ impl Autoscaler {
                 },
                 termination_grace: Span::from_seconds(30),
                 progress_deadline: Span::from_seconds(600),
+                zones: 0,
             }),
             overrides: Overrides::default(),
             lessons: Vec::new(),

@@ -20,6 +20,7 @@ mod restart;
 mod rivals;
 mod rollouts;
 mod scalability;
+mod slo;
 mod steady;
 
 use std::sync::Arc;
@@ -79,6 +80,7 @@ async fn every_scenario(floor: Floor) {
     add!("an observed ceiling only reports", ceilings::observed);
     add!("growth ends at the scalability ceiling", ceilings::scalability);
     add!("a scalability ceiling is learnt from the past", scalability::learnt_from_the_past);
+    add!("what an objective burnt is told by Prometheus, for each window", slo::burnt_in_each_window);
     add!(
         "growth under a guard is held and named, over a crash too, and goes on when the guard ends",
         guards::held

@@ -5,12 +5,10 @@ use crate::api::Headroom;
 use crate::capacity::Zones;
 
 impl Faults {
+    /// The zones as declared; none where nothing is provided for, or zones are to be seen.
     pub(super) fn zones(&mut self, headroom: &Headroom) -> Option<Zones> {
         let lost = headroom.survive_zones;
-        self.require(lost == 0 || headroom.zones.is_some(), || {
-            "headroom.surviveZones needs to know how many zones the pods are spread over: add headroom.zones, for example 3"
-                .to_owned()
-        });
+        self.require(lost <= 15, || "headroom.surviveZones: write 0 to 15".to_owned());
         let all = headroom.zones?;
         self.require((2..=16).contains(&all), || "headroom.zones: write 2 to 16".to_owned());
         self.require(lost < all, || {

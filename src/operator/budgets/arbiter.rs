@@ -117,12 +117,15 @@ impl Arbiter {
             if let Some(known) = self.known.get_mut(&record.name) {
                 if known.record.generation != record.generation {
                     known.asked = None;
+                    if figures_differ(&known.record, &record) {
+                        known.figures = Figures::default();
+                    }
                 }
                 known.record = record;
             } else {
                 let name = record.name.clone();
-                let known =
-                    Known { record, figures: Figures::default(), found: None, asked: None, written: None };
+                let figures = Figures::recalled(&record);
+                let known = Known { record, figures, found: None, asked: None, written: None };
                 self.known.insert(name, known);
             }
         }
@@ -310,6 +313,14 @@ impl Arbiter {
             }
         }
     }
+}
+
+/// What was known of another limit says nothing of this one.
+fn figures_differ(before: &BudgetRecord, now: &BudgetRecord) -> bool {
+    let figures = |record: &BudgetRecord| {
+        record.spec.as_ref().ok().map(|spec| (spec.limit.clone(), spec.others.clone()))
+    };
+    figures(before) != figures(now)
 }
 
 /// The namespaces that may draw; none if all may.

@@ -3,6 +3,7 @@
 use super::super::signals::Signals;
 use crate::api::{ConnectionBudgetSpec, PrometheusQuery};
 use crate::budget::{Figure, LimitSeen, LimitTracker, OnMissing};
+use crate::cluster::BudgetRecord;
 use crate::number::{ceil_count, floor_count};
 use crate::prometheus::Evaluation;
 use crate::signal::{Age, Answer};
@@ -30,6 +31,15 @@ pub(super) struct Found {
 }
 
 impl Figures {
+    /// Begins with what a status told of the same declaration, where a predecessor wrote it.
+    pub(super) fn recalled(record: &BudgetRecord) -> Self {
+        let status = &record.status;
+        if status.observed_generation != Some(record.generation) {
+            return Self::default();
+        }
+        Self { tracker: LimitTracker::recalled(status.limit, status.others), unattributed_since: None }
+    }
+
     /// Reads everything; `attributed` is what the pods may have opened.
     pub(super) async fn read(
         &mut self,

@@ -89,7 +89,7 @@ pub(super) fn status(
         conditions: conditions(plan, found, generation, &before.conditions, now),
         limit: limit.limit,
         reserved: Some(limit.reserved),
-        others: Some(limit.others),
+        others: limit.others,
         granted: Some(granted),
         lent: Some(lent),
         free: Some(plan.free),

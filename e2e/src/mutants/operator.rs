@@ -1,20 +1,8 @@
-//! Rules of the protocol, each with a way to break it. `make mutants` breaks one after the other and runs seeds until one
-//! fails: a rule whose absence no seed notices is not tested.
+//! Rules of the whole operator, which seeds of worlds under fire must notice the absence of.
 
-/// A rule, and how to break it.
-#[derive(Clone, Copy, Debug)]
-pub struct Mutant {
-    /// The rule.
-    pub rule: &'static str,
-    /// The file that holds it.
-    pub file: &'static str,
-    /// Its text, which the file holds exactly once.
-    pub text: &'static str,
-    /// What takes its place.
-    pub instead: &'static str,
-}
+use super::Mutant;
 
-/// Every rule that seeds must notice the absence of.
+/// Each rule.
 ///
 /// Three rules are not among them, since another one stands behind each. After a write whose outcome is not known the
 /// workload is read again, and a workload made anew has another uid: were either forgotten, the version that every write
