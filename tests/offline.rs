@@ -248,6 +248,8 @@ fn help_tells_what_each_command_takes() {
         ("lint", &["SARIF", "--fail-on", "exit code is 1"]),
         ("fit", &["replicas,throughput", "--svg", "--prometheus", "--utilization", "now-7d", "Example"]),
         ("migrate", &["KEDA", "DryRun", "--load", "Example"]),
+        ("top", &["q or Ctrl-C ends it", "--interval", "Example"]),
+        ("explain", &["--set", "Example"]),
     ] {
         let help = prints(&[command, "--help"]);
         for word in words {

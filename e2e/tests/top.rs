@@ -68,12 +68,13 @@ impl Screen {
             match letter {
                 '\x1b' => {
                     let rest: String = letters.clone().collect();
-                    let Some(end) = rest.char_indices().skip(1).find(|(_, c)| c.is_ascii_alphabetic()) else {
+                    // It ends with its first letter, after the bracket.
+                    let Some(end) = rest.chars().skip(1).position(|c| c.is_ascii_alphabetic()) else {
                         self.pending = format!("\x1b{rest}");
                         return;
                     };
-                    self.control(&rest[..=end.0]);
-                    letters = text[text.len() - rest.len() + end.0 + 1..].chars();
+                    let sequence: String = letters.by_ref().take(end + 2).collect();
+                    self.control(&sequence);
                 }
                 '\n' if self.row + 1 < self.rows => self.row += 1,
                 '\n' => self.spilled = true,
@@ -153,7 +154,7 @@ impl Session {
         let screen = Arc::new(Mutex::new(Screen::new(columns.into(), rows.into())));
         let (shown, mut drawn) = (Arc::clone(&screen), keyboard.try_clone().unwrap());
         std::thread::spawn(move || {
-            let mut part = [0; 65_536];
+            let mut part = vec![0; 65_536];
             // A terminal that nobody draws on any more ends in an error.
             while let Ok(read @ 1..) = drawn.read(&mut part) {
                 shown.lock().unwrap().take(&part[..read]);

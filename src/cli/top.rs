@@ -18,7 +18,8 @@ use crate::time::Span;
 /// drawn anew; q or Ctrl-C ends it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What is shown is what status holds; AGE tells how long ago the operator wrote it, which it does when something \
+    after_help = "On a terminal the table stays and is drawn anew, also when the window changes its size; q or Ctrl-C ends it.\n\n\
+    What is shown is what status holds; AGE tells how long ago the operator wrote it, which it does when something \
     changes. NEED is what demand asks for, CEILING the most that all limits allow.\n\n\
     Examples:\n  plimsoll top -A\n  plimsoll top -n shop --once\n  plimsoll top -A --sort replicas --interval 5s"
 )]
