@@ -87,7 +87,7 @@ struct Write {
     leader: u32,
     /// The client has given up; it can land until then.
     until: Option<i64>,
-    /// The limit as it was read when the write was sent.
+    /// The highest limit that was read since the write was sent.
     limit: u32,
     /// Connections of pods that were evicted since: no look at the cluster can tell of them.
     evicted: u32,
@@ -254,6 +254,10 @@ impl World {
         };
         let limit = self.tracker.read(&figure, missing, 0, &Figure::Declared(0), missing, 0, now);
         self.known = limit.for_growth;
+        for write in &mut self.writes {
+            // Others that were sent since may count on the higher limit, and land first.
+            write.limit = write.limit.max(self.known);
+        }
         self.ledger.set_limit(BUDGET, limit, lending());
     }
 

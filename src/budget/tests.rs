@@ -180,13 +180,16 @@ fn a_growth_whose_outcome_is_unclear_is_charged_until_it_can_no_longer_land() {
     see(&mut ledger, "a", 1, 10, 2, NOW);
     turn(&mut ledger, NOW);
     ledger.begin(&workload("a"), Sight { uid: 1, spec: 10, beside: 0, pods: 0 }, NOW).unwrap();
-    ledger.end(&workload("a"), Outcome::Unknown(at(10)), at(5));
-    see(&mut ledger, "a", 1, 2, 2, at(6));
-    assert_eq!(ledger.held(&workload("a"), "db", at(6)), 100, "it may land yet");
-    see(&mut ledger, "a", 1, 2, 2, at(11));
-    assert_eq!(ledger.held(&workload("a"), "db", at(11)), 100, "it lingers");
-    see(&mut ledger, "a", 1, 2, 2, at(22));
-    assert_eq!(ledger.held(&workload("a"), "db", at(22)), 20);
+    ledger.end(&workload("a"), Outcome::Unknown(at(30)), at(5));
+    for (second, held, why) in [
+        (6, 100, "it may land yet"),
+        (29, 100, "long after what it would have held had lingered"),
+        (31, 100, "it lingers"),
+        (42, 20, "it can no longer land"),
+    ] {
+        see(&mut ledger, "a", 1, 2, 2, at(second));
+        assert_eq!(ledger.held(&workload("a"), "db", at(second)), held, "{why}");
+    }
 }
 
 #[test]
@@ -334,4 +337,55 @@ fn a_frozen_workload_is_given_its_count_from_what_is_free_and_asked_for_nothing(
     let share = ledger.share(&workload("a"), "db", at(400)).unwrap();
     assert!(!matches!(share.standing, Standing::Recalled { .. }), "{share:?}");
     assert!(granted(&ledger, "b", at(400)) <= 50, "what is kept is given to nobody else");
+}
+
+/// a holds all of 100 connections with 5 of its 10 pods there, and b comes with a floor of 4.
+fn a_recall_of_a() -> (Ledger, Plan) {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 2, 10, 5, NOW);
+    turn(&mut ledger, NOW);
+    assert_eq!(granted(&ledger, "a", NOW), 100);
+    see(&mut ledger, "b", 4, 4, 0, at(1));
+    let plan = ledger.plan(at(1))["db"].clone();
+    (ledger, plan)
+}
+
+#[test]
+fn from_the_moment_that_a_grant_is_to_be_lowered_nothing_begins_on_the_larger_one() {
+    let (mut ledger, plan) = a_recall_of_a();
+    let to = |spec| Sight { uid: 1, spec, beside: 0, pods: 0 };
+    assert_eq!(plan.grants[&workload("a")].connections, 60);
+    ledger.intend("db", &plan);
+    // Sent, and no answer yet.
+    assert_eq!((granted(&ledger, "a", at(1)), ledger.charge(&workload("a"), "db", at(1))), (60, 100));
+    assert!(ledger.begin(&workload("a"), to(7), at(1)).is_err());
+    assert_eq!(ledger.begin(&workload("a"), to(6), at(1)), Ok(()));
+}
+
+#[test]
+fn no_grant_is_lowered_below_growth_under_way() {
+    let (mut ledger, _) = a_recall_of_a();
+    ledger.begin(&workload("a"), Sight { uid: 1, spec: 9, beside: 0, pods: 0 }, at(1)).unwrap();
+    assert_eq!(
+        ledger.plan(at(2))["db"].grants[&workload("a")].connections,
+        90,
+        "a successor knows of it by this"
+    );
+    ledger.end(&workload("a"), Outcome::Refused, at(3));
+    assert_eq!(ledger.plan(at(4))["db"].grants[&workload("a")].connections, 60);
+}
+
+#[test]
+fn while_one_workload_cannot_be_looked_at_nobody_is_granted_more() {
+    let mut ledger = ledger(100);
+    see(&mut ledger, "a", 1, 8, 2, NOW);
+    ledger.trust("db", false);
+    let plan = ledger.plan(NOW)["db"].clone();
+    assert_eq!(
+        (plan.raises, plan.grants[&workload("a")].connections),
+        (false, 20),
+        "what its pods reach already"
+    );
+    ledger.trust("db", true);
+    assert!(ledger.plan(NOW)["db"].raises);
 }

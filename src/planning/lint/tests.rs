@@ -135,6 +135,7 @@ fn every_rule_is_found_where_it_applies() {
             "",
             "not-spread",
         ),
+        ("headroom: {replicas: 2}", "headroom: {replicas: 2, surviveZones: 1}", "zones-not-spread"),
     ] {
         let text = both();
         assert!(text.contains(was), "{was}");
@@ -192,4 +193,13 @@ fn a_finding_names_its_line_and_is_shown_as_text_and_as_sarif() {
         sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"],
         line
     );
+}
+
+#[test]
+fn pods_that_are_spread_over_zones_may_lose_one() {
+    let text = both().replace("headroom: {replicas: 2}", "headroom: {replicas: 2, surviveZones: 1}").replace(
+        "topologyKey: zone, whenUnsatisfiable: ScheduleAnyway",
+        "topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule",
+    );
+    assert_eq!(rules(&text), Vec::<&str>::new());
 }

@@ -1,6 +1,6 @@
 //! Rules about workloads and what stands around them: what loses requests when pods come and go.
 
-use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, TopologySpreadConstraint};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{Document, Finding, Level, World};
 use crate::audit::{self, Flaw};
+use crate::capacity::ZONE_LABEL;
 
 /// What a kind of workload has in common with others.
 struct Workload<'a> {
@@ -81,6 +82,20 @@ fn shared<T>(
     });
     let concerns = |flaw: &&Flaw| aims_at_requests || **flaw != Flaw::NoRequests;
     findings.extend(flaws.iter().filter(concerns).map(|flaw| document.flaw(flaw)));
+    let survives_zones = target.is_some_and(|policy| policy.object.spec.headroom.survive_zones > 0);
+    if survives_zones && !spread_over_zones(workload.template) {
+        findings.push(document.finding(
+            "zones-not-spread",
+            Level::Warning,
+            "template:",
+            "the policy keeps replicas for the loss of zones, and nothing spreads the pods over zones: the one that is lost may \
+             hold most of them",
+            format!(
+                "topologySpreadConstraints: [{{topologyKey: {ZONE_LABEL}, maxSkew: 1, whenUnsatisfiable: DoNotSchedule, \
+                 labelSelector: …}}]"
+            ),
+        ));
+    }
     let labels = workload.template.metadata.as_ref().and_then(|meta| meta.labels.as_ref());
     let covered = world.disruption_budgets.iter().any(|budget| selects(&budget.object, labels));
     if !covered {
@@ -92,6 +107,14 @@ fn shared<T>(
             "a PodDisruptionBudget with maxUnavailable: 1 or 10%",
         ));
     }
+}
+
+fn spread_over_zones(template: &PodTemplateSpec) -> bool {
+    let constraints = template.spec.iter().flat_map(|pod| pod.topology_spread_constraints.iter().flatten());
+    let strictly = |spread: &TopologySpreadConstraint| {
+        spread.topology_key == ZONE_LABEL && spread.when_unsatisfiable == "DoNotSchedule"
+    };
+    constraints.into_iter().any(strictly)
 }
 
 fn selects(budget: &PodDisruptionBudget, labels: Option<&BTreeMap<String, String>>) -> bool {
