@@ -62,8 +62,9 @@ reference: ## Writes docs/reference.md from the types
 	@cargo run --quiet --package e2e --bin reference > target/reference.md
 	@cp target/reference.md docs/reference.md
 
-bench: setup ## What a decision and the whole operator cost, in time and memory (some twenty minutes)
+bench: setup ## What a decision, a simulated day, a report and the whole operator cost, in time and memory (some twenty minutes)
 	cargo bench --bench decision -- --verbose
+	cargo bench --bench offline
 	cargo build --release --bin plimsoll
 	cargo run --quiet --package e2e --bin operator-cost -- --policies 0
 	cargo run --quiet --package e2e --bin operator-cost -- --policies 1000 --pods 10

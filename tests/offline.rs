@@ -129,6 +129,31 @@ fn what_cannot_be_simulated_is_refused_with_what_to_write() {
         (&[POLICY, "--load", SPIKE, "--metric-window", "0s"], "must be longer than 0s"),
         (&[POLICY, "--load", "constant:rate=0", "--scale-to-peak", "5"], "has no peak"),
         (&["examples/shared-database.yaml", "--load", SPIKE], "--budget orders-db=CONNECTIONS"),
+        (
+            &["examples/shared-database.yaml", "--load", SPIKE, "--budget", "orders=300"],
+            "--budget orders: the policy draws on orders-db",
+        ),
+        (
+            &[POLICY, "--load", SPIKE, "--budget", "orders-db=300"],
+            "the policy has no ceilings.connections with a budgetRef",
+        ),
+        (&[POLICY, "--load", ""], "the load is empty: write a file, trace:NAME, or one of"),
+        (&[POLICY, "--load", "constant:rate=1e300"], "rate=1e300 is not a rate"),
+        (&[POLICY, "--load", "constant:rate=-1"], "rate=-1 is not a rate"),
+        (&[POLICY, "--load", SPIKE, "--capacity", "-5"], "--capacity must be above 0"),
+        (&[POLICY, "--load", SPIKE, "--capacity", "1e-300"], "--capacity must be above 0"),
+        (&[POLICY, "--load", SPIKE, "--capacity", "nan"], "\"nan\" is not a number"),
+        (&[POLICY, "--load", SPIKE, "--scale-to-peak", "0"], "0 is not in 1..=100000"),
+        (&[POLICY, "--load", SPIKE, "--initial-replicas", "4000000000"], "4000000000 is not in 0..=100000"),
+        (&[POLICY, "--load", SPIKE, "--compare", "static=4000000000"], "is not a count of replicas"),
+        (&[POLICY, "--load", SPIKE, "--tune", "--tolerate", "-1"], "\"-1\" is not a percentage"),
+        (&[POLICY, "--load", SPIKE, "--tune", "--tolerate", "nan"], "is not a percentage"),
+        (&[POLICY, "--load", SPIKE, "--days", "odd"], "this one ends within its first"),
+        (&[POLICY, "--load", SPIKE, "--latency-slo", "0s"], "--latency-slo must be longer than 0s"),
+        (
+            &[POLICY, "--load", SPIKE, "--report", "/nowhere/report.html"],
+            "/nowhere/report.html cannot be written",
+        ),
     ] {
         refuses(&[&["simulate"], arguments].concat(), words);
     }
@@ -144,6 +169,75 @@ fn what_cannot_be_simulated_is_refused_with_what_to_write() {
 }
 
 #[test]
+fn what_spreadsheets_and_editors_make_of_files_is_read_or_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let load = file("load.csv", "\u{feff}t_seconds,requests_per_second\r\n0,90\r\n60,450\r\n");
+    assert!(prints(&["simulate", POLICY, "--load", &load]).contains("peak 450.0 requests per second"));
+    let table = file("fit.csv", "\u{feff}n,x\n1,10\n2,19\n3,26\n4,31\n6,38\n8,40\n");
+    assert!(prints(&["fit", &table]).starts_with("6 measurements"));
+    refuses(
+        &["fit", &file("huge.csv", "1,2\n2,1e300\n3,4\n4,5\n")],
+        "measurement 2: 1e300 is not a throughput",
+    );
+    refuses(&["fit", &file("same.csv", "1,2\n1,3\n1,4\n1,5\n")], "are of 1 distinct size: three");
+    let broken = file("broken.yaml", "kind: [ScalingPolicy\n");
+    refuses(&["simulate", &broken, "--load", SPIKE], "it is no YAML: ");
+    refuses(
+        &["migrate", &file("empty.yaml", "# nothing\n")],
+        "the file is empty: write a HorizontalPodAutoscaler",
+    );
+    // More pods than can be simulated one by one.
+    let large =
+        std::fs::read_to_string(POLICY).unwrap().replace("maxReplicas: 60", "maxReplicas: 2000000000");
+    refuses(
+        &["simulate", &file("large.yaml", &large), "--load", "constant:rate=1e11"],
+        "and up to 100000 can be simulated: is --capacity right",
+    );
+}
+
+#[test]
+fn a_migration_is_replayed_beside_what_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let hpa = folder.path().join("hpa.yaml");
+    std::fs::write(
+        &hpa,
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\nspec: {minReplicas: 2, maxReplicas: 40, scaleTargetRef: {kind: Deployment, name: web}}\n",
+    )
+    .unwrap();
+    let hpa = hpa.to_str().unwrap();
+    let report = folder.path().join("web.html");
+    let load = ["--load", "spike:base=400,peak=2000,at=10m,for=15m,length=1h"];
+    let shown = prints(
+        &[&["migrate", hpa, "--capacity", "100", "--report", report.to_str().unwrap()], &load[..]].concat(),
+    );
+    assert!(shown.starts_with("# Load spike:base=400"), "{shown}");
+    let row = |name: &str| -> Vec<String> {
+        let line = shown.lines().find(|line| line.starts_with(&format!("# {name}"))).unwrap();
+        line.rsplit("  ").take(2).map(|cell| cell.trim().to_owned()).collect()
+    };
+    // HPA removes everything at once when its window is over; a policy of ours walks.
+    assert_ne!(row("scale actions")[0], row("scale actions")[1], "{shown}");
+    assert!(shown.contains("web  as it was"), "{shown}");
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, &shown).unwrap();
+    prints(&["simulate", policy.to_str().unwrap(), "--capacity", "100", load[0], load[1]]);
+    assert!(std::fs::read_to_string(&report).unwrap().contains("as it was"));
+    refuses(&[&["migrate", hpa], &load[..]].concat(), "it cannot be replayed: no metric of the policy tells");
+    refuses(&["migrate", hpa, "--capacity", "100", "--load", "trace:mars"], "there is no trace \"mars\"");
+    refuses(&["migrate", hpa, "--load", "trace:nasa", "--scale-to-peak", "0"], "0 is not in 1..=100000");
+    refuses(&["migrate", hpa, "--capacity", "5"], "--load");
+    refuses(
+        &["migrate", hpa, hpa, "--report", "x.html", load[0], load[1]],
+        "--report takes one object, and there are 2",
+    );
+}
+
+#[test]
 fn help_tells_what_each_command_takes() {
     for (command, words) in [
         (
@@ -152,8 +246,10 @@ fn help_tells_what_each_command_takes() {
         ),
         ("plan", &["--peak", "--survive-zones", "Example"]),
         ("lint", &["SARIF", "--fail-on", "exit code is 1"]),
-        ("fit", &["replicas,throughput", "--svg"]),
-        ("migrate", &["KEDA", "DryRun"]),
+        ("fit", &["replicas,throughput", "--svg", "--prometheus", "--utilization", "now-7d", "Example"]),
+        ("migrate", &["KEDA", "DryRun", "--load", "Example"]),
+        ("top", &["q or Ctrl-C ends it", "--interval", "Example"]),
+        ("explain", &["--set", "Example"]),
     ] {
         let help = prints(&[command, "--help"]);
         for word in words {
@@ -190,6 +286,17 @@ fn a_plan_shows_its_working_and_fails_where_it_does_not_fit() {
         &["plan", "--peak", "9", "--per-replica", "5", "--max-surge", "x"],
         "write a number of pods or a percentage",
     );
+    for (arguments, words) in [
+        (&["--peak", "-4", "--per-replica", "5"][..], "the peak must be above 0"),
+        (&["--peak", "many", "--per-replica", "5"], "\"many\" is not a number: write for example 250"),
+        (&["--peak", "1e300", "--per-replica", "5"], "the peak must be above 0"),
+        (&["--peak", "1e11", "--per-replica", "1e-3"], "replicas, more than there can be"),
+        (&["--peak", "9", "--per-replica", "5", "--surge", "1e300"], "a factor of 1 or more, up to 1000"),
+        (&["--peak", "9", "--per-replica", "5", "--failures", "-1"], "-1 is not in 0..=4294967295"),
+        (&["--peak", "9", "--per-replica", "5", "--failures", "4000000000"], "more than there can be"),
+    ] {
+        refuses(&[&["plan"], arguments].concat(), words);
+    }
 }
 
 #[test]
@@ -228,6 +335,39 @@ fn a_fit_and_a_migration_read_files_and_refuse_others() {
     assert!(simulated.contains("cpu reads the busy share of the Ready pods"), "{simulated}");
     prints(&["lint", &policy]);
     refuses(&["migrate", POLICY], "neither a HorizontalPodAutoscaler nor a ScaledObject, only ScalingPolicy");
+}
+
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[test]
+fn charts_become_a_picture_where_a_converter_is_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("charts.png");
+    let simulated = ["simulate", POLICY, "--load", SPIKE, "--png", picture.to_str().unwrap()];
+    let without =
+        Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(simulated).env("PATH", "").output().unwrap();
+    let fault = String::from_utf8_lossy(&without.stderr);
+    assert!(
+        !without.status.success() && fault.contains("--png needs a converter: install rsvg-convert"),
+        "{fault}"
+    );
+    if installed("rsvg-convert").or_else(|| installed("resvg")).is_none() {
+        eprintln!("skipped: neither rsvg-convert nor resvg is in PATH, so nothing was converted");
+        return;
+    }
+    prints(&simulated);
+    let png = std::fs::read(&picture).unwrap();
+    let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert_eq!((&png[..4], number(16)), (&b"\x89PNG"[..], 2080), "two pixels for each unit");
+    assert!(png.len() > 30_000, "a picture of {} bytes shows nothing", png.len());
+    let table = folder.path().join("fit.csv");
+    std::fs::write(&table, "1,10\n2,19\n3,26\n4,31\n6,38\n8,40\n").unwrap();
+    prints(&["fit", table.to_str().unwrap(), "--png", picture.to_str().unwrap()]);
+    let drawn = std::fs::read(&picture).unwrap();
+    assert!(drawn.starts_with(b"\x89PNG") && drawn != png);
 }
 
 fn browser() -> Option<PathBuf> {

@@ -21,7 +21,11 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
         std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_string(&mut text))
     };
     match read {
-        Ok(_) => Ok(text),
+        // What spreadsheets put in front of a text says how it is encoded, and is no part of it.
+        Ok(_) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Err(error) if path.as_os_str().is_empty() => {
+            Err(format!("a file without a name cannot be read: {error}"))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("there is no file {name}")),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(format!("{name} is not a text file")),
         Err(error) => Err(format!("{name} cannot be read: {error}")),
@@ -35,7 +39,9 @@ pub(super) fn write_text(path: &Path, text: &str) -> Result<(), String> {
 
 /// Prints; a reader who has seen enough, as with `| head`, is no fault.
 pub(super) fn print(text: &str) -> Result<(), String> {
-    match io::stdout().write_all(text.as_bytes()) {
+    let mut out = io::stdout();
+    // The last line of a drawing has no end that would flush it.
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| format!("the result cannot be printed: {error}")),
     }
@@ -73,13 +79,24 @@ pub(super) fn read_policy(path: &Path) -> Result<(ScalingPolicy, Policy), String
     policy_of(&read_text(path)?).map_err(|fault| format!("{name}: {fault}"))
 }
 
-fn policy_of(text: &str) -> Result<(ScalingPolicy, Policy), String> {
+/// A number on the command line.
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| format!("{text:?} is not a number: write for example 250 or 0.5"))
+}
+
+/// The one ScalingPolicy of a text.
+pub(super) fn policy_of(text: &str) -> Result<(ScalingPolicy, Policy), String> {
     let mut kinds = Vec::new();
     let mut policies = Vec::new();
     for (text, kind) in documents(text) {
         if kind.kind == "ScalingPolicy" {
             policies.push(text);
         } else {
+            if kind.kind.is_empty() {
+                serde_saphyr::from_str::<serde_json::Value>(&text)
+                    .map_err(|error| format!("it is no YAML: {error}"))?;
+            }
             kinds.push(if kind.kind.is_empty() { "a document without kind".to_owned() } else { kind.kind });
         }
     }

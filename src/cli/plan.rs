@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::files::print;
+use super::files::{number, print};
 use crate::api::RolloutOverlap;
 use crate::control::CountOrPercent;
 use crate::planning::plan::{DatabaseQuestion, Question, plan};
@@ -12,18 +12,19 @@ use crate::time::Span;
 /// How many replicas a load takes, with each line of the working.
 #[derive(Debug, Args)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "Example:\n  plimsoll plan --peak 4000 --surge 3 --per-replica 250 --measured-at 70 --utilization 70 --failures 3\n  \
     plimsoll plan --peak 600 --surge 1.5 --per-replica 120 --survive-zones 1 --max-connections 500 --connections-per-pod 10"
 )]
 pub(super) struct Plan {
     /// Requests per second at the usual peak
-    #[arg(long, value_name = "RPS")]
+    #[arg(long, value_name = "RPS", value_parser = number)]
     peak: f64,
     /// Bursts over the peak, as a factor: 1.5 to 2 where traffic is predictable, 3 where it is not
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.5)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.5, value_parser = number)]
     surge: f64,
     /// Requests per second that one replica carried where it was measured
-    #[arg(long, value_name = "RPS")]
+    #[arg(long, value_name = "RPS", value_parser = number)]
     per_replica: f64,
     /// Utilization at which that was measured, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 100)]
@@ -41,7 +42,7 @@ pub(super) struct Plan {
     #[arg(long, value_name = "ZONES", default_value_t = 0)]
     survive_zones: u32,
     /// Requests per second by which load grows each second at its steepest
-    #[arg(long, value_name = "RPS")]
+    #[arg(long, value_name = "RPS", value_parser = number)]
     growth: Option<f64>,
     /// Time until a missing replica carries load: metric lag, evaluation and start-up
     #[arg(long, value_name = "TIME", default_value = "90s", value_parser = parse_span)]

@@ -22,6 +22,7 @@ const RETRY: Span = Span::from_seconds(60);
 pub(super) struct BurnRates {
     slo: Option<Slo>,
     /// For each of [`BURN_WINDOWS`], when it was asked, and the answer.
+    // No array of that length: optimized builds of rustc 1.95 see a cycle in its constant.
     read: Vec<Option<(Time, Reading)>>,
 }
 
@@ -36,9 +37,10 @@ impl BurnRates {
         now: Time,
     ) -> Vec<Reading> {
         if self.slo.as_ref() != slo {
-            *self = Self { slo: slo.cloned(), read: vec![None; BURN_WINDOWS.len()] };
+            *self = Self { slo: slo.cloned(), ..Self::default() };
         }
         let Some(slo) = slo else { return Vec::new() };
+        self.read.resize_with(BURN_WINDOWS.len(), || None);
         let asked = BURN_WINDOWS.iter().zip(&mut self.read).enumerate().map(
             async |(number, ((window, length), kept))| {
                 let stands =

@@ -1,19 +1,24 @@
-//! The Universal Scalability Law fitted to a table of measurements, in words, numbers and a picture.
+//! The Universal Scalability Law fitted to measurements, in words, numbers and a picture.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::windows::{Observed, Windows};
 pub use crate::ceiling::usl::Noise;
-use crate::ceiling::usl::{Fit, Interval, Measurement, fit};
+use crate::ceiling::usl::{Fit, Interval, Measurement, Verdict, fit};
 use crate::number::{ceil_count, from_count};
 use crate::report::scatter;
+use crate::time::{Span, Time};
 
 /// A fit that people can read.
 #[derive(Clone, Debug)]
 pub struct FitReport {
     measurements: Vec<Measurement>,
     fit: Fit,
+    noise: Noise,
+    /// Of a running workload; none for a table.
+    windows: Option<Windows>,
 }
 
 /// The numbers of a fit.
@@ -40,13 +45,36 @@ pub struct FitNumbers {
     pub sizes: u32,
     /// What it supports.
     pub verdict: String,
+    /// The ceiling that the operator would take from it; only of a running workload's windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<u32>,
+    /// Windows that were fitted; only of a running workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<u32>,
 }
 
 /// Reads a table of `replicas,throughput`, or with a third column `weight`, and fits the law.
 pub fn fit_table(text: &str, noise: Noise) -> Result<FitReport, String> {
     let measurements = measurements(text)?;
     let fit = fit(&measurements, noise).map_err(|error| error.to_string())?;
-    Ok(FitReport { measurements, fit })
+    Ok(FitReport { measurements, fit, noise, windows: None })
+}
+
+/// Fits the law to what was read of a running workload, the first sample at `first` and then one every eighth of a
+/// `window`. What windows count, and what they support, is judged as by the operator.
+pub fn fit_observed(samples: &[Observed], first: Time, window: Span) -> Result<FitReport, String> {
+    let windows = Windows::of(samples, first, window);
+    let Some(fit) = windows.assessment.fit.clone() else {
+        return Err(format!("no law can be fitted: {}\n{}", missing(&windows), windows.text()));
+    };
+    let measurements = windows.measurements();
+    Ok(FitReport { measurements, fit, noise: Noise::Proportional, windows: Some(windows) })
+}
+
+/// All that stands in the way of a ceiling.
+fn missing(windows: &Windows) -> String {
+    let missing = windows.assessment.ceiling.as_ref().err().map(Vec::as_slice).unwrap_or_default();
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn measurements(text: &str) -> Result<Vec<Measurement>, String> {
@@ -95,7 +123,22 @@ impl FitReport {
             knee: fit.law.knee(0.1),
             residual_standard_error: fit.residual_standard_error,
             sizes: fit.sizes,
-            verdict: fit.verdict.to_string(),
+            verdict: self.verdict(),
+            ceiling: self
+                .windows
+                .as_ref()
+                .and_then(|windows| windows.assessment.ceiling.as_ref().ok().map(|ceiling| ceiling.replicas)),
+            windows: self.windows.as_ref().map(|windows| windows.assessment.windows),
+        }
+    }
+
+    fn verdict(&self) -> String {
+        match &self.windows {
+            None => self.fit.verdict.to_string(),
+            Some(windows) => match &windows.assessment.ceiling {
+                Ok(_) => "the peak is identified".to_owned(),
+                Err(_) => format!("the peak is not identified: {}", missing(windows)),
+            },
         }
     }
 
@@ -109,15 +152,23 @@ impl FitReport {
             )
         };
         let [lambda, alpha, beta, peak] = numbers.intervals;
+        let of = self.windows.as_ref().map_or_else(
+            || {
+                format!(
+                    "{} measurements at {} sizes, {} to {}",
+                    self.measurements.len(),
+                    numbers.sizes,
+                    digits(self.fit.smallest),
+                    digits(self.fit.largest)
+                )
+            },
+            Windows::text,
+        );
         let mut text = format!(
-            "{} measurements at {} sizes, {} to {}\n\n\
+            "{of}\n\n\
              λ  {:>12}  {}  throughput of one\n\
              α  {:>12}  {}  contention\n\
              β  {:>12}  {}  coherency\n",
-            self.measurements.len(),
-            numbers.sizes,
-            digits(self.fit.smallest),
-            digits(self.fit.largest),
             digits(numbers.lambda),
             range(lambda),
             digits(numbers.alpha),
@@ -140,7 +191,11 @@ impl FitReport {
             text,
             "\nknee: from {} on one more adds less than a tenth of the first\nresidual standard error: {}; ranges are of 95 % confidence\n\n  size  measured    fitted\n",
             numbers.knee,
-            digits(numbers.residual_standard_error)
+            match self.noise {
+                Noise::Constant => digits(numbers.residual_standard_error),
+                Noise::Proportional =>
+                    format!("{} % of the throughput", digits(100.0 * numbers.residual_standard_error)),
+            }
         );
         for row in &self.measurements {
             let _ = writeln!(
@@ -157,13 +212,21 @@ impl FitReport {
 
     /// What to write into a policy, or why nothing yet.
     fn advice(&self, numbers: &FitNumbers) -> String {
-        match self.fit.verdict {
-            crate::ceiling::usl::Verdict::Peak => format!(
-                "In a policy:\n  ceilings:\n    scalability: {{alpha: \"{:.6}\", beta: \"{:.8}\", enforcement: Observe}}\n",
-                numbers.alpha, numbers.beta
-            ),
-            _ => "No ceiling follows from these measurements: measure at more and larger sizes.\n".to_owned(),
+        let identified = match &self.windows {
+            None => self.fit.verdict == Verdict::Peak,
+            Some(windows) => windows.assessment.ceiling.is_ok(),
+        };
+        if !identified {
+            return "No ceiling follows from these measurements: measure at more and larger sizes.\n"
+                .to_owned();
         }
+        let by_operator = numbers.ceiling.map_or_else(String::new, |ceiling| {
+            format!("With these windows the operator's own fit allows {ceiling} replicas, at a safetyPercent of 80.\n")
+        });
+        format!(
+            "{by_operator}In a policy:\n  ceilings:\n    scalability: {{alpha: \"{:.6}\", beta: \"{:.8}\", enforcement: Observe}}\n",
+            numbers.alpha, numbers.beta
+        )
     }
 
     /// As a picture.
@@ -224,6 +287,67 @@ mod tests {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(report.svg().starts_with("<svg") && report.svg().matches("<circle").count() == 7);
+    }
+
+    /// A workload under this law, `share` full, that grows from 2 to 24 replicas and stays an hour at each size; a sample
+    /// every 15 s.
+    fn grown(share: f64) -> Vec<Observed> {
+        let law = |size: f64| 100.0 * size / (1.0 + 0.02 * (size - 1.0) + 0.004 * size * (size - 1.0));
+        let sample = |at: u32| {
+            let size = from_count(2 + 2 * at.div_euclid(240));
+            let noise =
+                1.0 + 0.02 * (from_count(at.wrapping_mul(2_654_435_761).rem_euclid(1000)) / 500.0 - 1.0);
+            Observed {
+                throughput: Some(law(size) * share * noise),
+                replicas: Some(size),
+                utilization: Some(share),
+                full: false,
+            }
+        };
+        (0..12 * 240).map(sample).collect()
+    }
+
+    fn observed(samples: &[Observed]) -> Result<FitReport, String> {
+        fit_observed(samples, Time::from_seconds(15), Span::from_seconds(120))
+    }
+
+    #[test]
+    fn windows_of_a_running_workload_give_its_law_and_the_operators_ceiling() {
+        let report = observed(&grown(0.75)).unwrap();
+        let numbers = report.numbers();
+        // √((1 − 0.02) / 0.004)
+        assert!((numbers.peak_size.unwrap() - 15.65).abs() < 0.3, "{numbers:?}");
+        assert!((12..=16).contains(&numbers.ceiling.unwrap()), "{numbers:?}");
+        let text = report.text();
+        for words in [
+            "360 windows of 120 s: 348 count, at 12 sizes, 2 to 24 replicas\n  11 do not: the count moved",
+            "192 are fitted, spread over the sizes",
+            "% of the throughput; ranges",
+            "The peak is identified",
+            "the operator's own fit allows",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn windows_that_tell_no_capacity_are_counted_with_the_reason() {
+        let idle = observed(&grown(0.3)).unwrap_err();
+        assert!(idle.contains("less than half of the resource was in use"), "{idle}");
+        assert!(idle.starts_with("no law can be fitted: too few windows: 0 of 30"), "{idle}");
+        let percent: Vec<_> =
+            grown(0.7).iter().map(|sample| Observed { utilization: Some(70.0), ..*sample }).collect();
+        assert!(observed(&percent).unwrap_err().contains("divide by 100"));
+        let unknown: Vec<_> =
+            grown(0.7).iter().map(|sample| Observed { utilization: None, ..*sample }).collect();
+        assert!(observed(&unknown).unwrap_err().contains("the workload was not full all the time"));
+        let full: Vec<_> = unknown.iter().map(|sample| Observed { full: true, ..*sample }).collect();
+        assert!((observed(&full).unwrap().numbers().lambda - 70.0).abs() < 2.0, "as a load test tells it");
+        assert!(observed(&[]).unwrap_err().contains("0 windows of 120 s"));
+        let short = observed(&grown(0.75)[..4 * 240]).unwrap();
+        let (text, numbers) = (short.text(), short.numbers());
+        assert!(text.contains("The peak is not identified: too few distinct sizes: 4 of 6"), "{text}");
+        assert!(text.contains("No ceiling follows") && numbers.ceiling.is_none(), "{text}");
     }
 
     #[test]

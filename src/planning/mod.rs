@@ -5,3 +5,4 @@ pub mod fit;
 pub mod lint;
 pub mod migrate;
 pub mod plan;
+pub mod windows;

@@ -6,7 +6,7 @@ use crate::api::RolloutOverlap;
 use crate::capacity::Zones;
 use crate::ceiling::connections::{Assume, RolloutShape, carried_pods, fitting_pool, largest_count};
 use crate::control::{CountOrPercent, UpdateStrategy};
-use crate::number::{ceil_count_forgiving, from_count};
+use crate::number::{MAX_COUNT, ceil_count_forgiving, from_count};
 use crate::time::Span;
 
 /// What is asked.
@@ -122,6 +122,11 @@ pub fn plan(question: &Question) -> Result<Plan, String> {
         ));
         replicas = spread;
     }
+    if replicas > MAX_COUNT {
+        return Err(format!(
+            "that takes {replicas} replicas, more than there can be: is what one replica carries right?"
+        ));
+    }
     working.push(format!("replicas at the peak: {replicas}"));
     let ceiling = question.database.map(|database| budget(database, replicas, &mut working));
     let fits = ceiling.is_none_or(|ceiling| ceiling >= replicas);
@@ -135,14 +140,14 @@ pub fn plan(question: &Question) -> Result<Plan, String> {
 }
 
 fn check(question: &Question) -> Result<(), String> {
-    let above_0 = |value: f64| value.is_finite() && value > 0.0;
+    let above_0 = |value: f64| (1e-6..=1e12).contains(&value);
     let share = |percent: u32| (1..=100).contains(&percent);
     let faults = [
         (!above_0(question.peak), "the peak must be above 0 requests per second"),
         (!above_0(question.per_replica), "what one replica carries must be above 0 requests per second"),
         (
-            !(question.surge.is_finite() && question.surge >= 1.0),
-            "the surge is a factor of 1 or more, for example 1.5",
+            !(1.0..=1000.0).contains(&question.surge),
+            "the surge is a factor of 1 or more, up to 1000, for example 1.5",
         ),
         (!share(question.measured_at), "a replica is measured at 1 to 100 % utilization"),
         (!share(question.target_utilization), "the utilization to run at is 1 to 100 %"),
@@ -151,7 +156,7 @@ fn check(question: &Question) -> Result<(), String> {
             "of the zones at least one must remain: write fewer zones to survive than there are",
         ),
         (
-            question.growth.is_some_and(|(growth, _)| !growth.is_finite() || growth < 0.0),
+            question.growth.is_some_and(|(growth, _)| !(0.0..=1e12).contains(&growth)),
             "growth is in requests per second, 0 or more",
         ),
         (question.database.is_some_and(|database| database.per_pod == 0), "a pod opens 1 connection or more"),

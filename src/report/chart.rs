@@ -151,11 +151,25 @@ impl Series {
         let points = thinned(&self.points, floor_count(frame.width));
         let mut path = String::new();
         let base = frame.y(0.0);
+        // A line that runs above the frame is not drawn along its edge: it would tell a value that is none.
+        let mut lifted = true;
         for (index, (seconds, value)) in points.iter().enumerate() {
             let (x, y) = (frame.x(*seconds), frame.y(*value));
+            if self.shape != Shape::Area {
+                let above = *value > frame.top * 1.000_001;
+                if above || lifted {
+                    let _ = match (lifted, above, self.shape) {
+                        (true, true, _) => Ok(()),
+                        (true, false, _) => write!(path, "M{x:.1} {y:.1}"),
+                        (false, _, Shape::Line) => write!(path, "L{x:.1} {y:.1}"),
+                        (false, ..) => write!(path, "H{x:.1}V{y:.1}"),
+                    };
+                    lifted = above;
+                    continue;
+                }
+            }
             let _ = match (index, self.shape) {
                 (0, Shape::Area) => write!(path, "M{x:.1} {base:.1}L{x:.1} {y:.1}"),
-                (0, _) => write!(path, "M{x:.1} {y:.1}"),
                 (_, Shape::Line) => write!(path, "L{x:.1} {y:.1}"),
                 (_, Shape::Step | Shape::Area) => write!(path, "H{x:.1}V{y:.1}"),
             };
@@ -194,7 +208,7 @@ pub(super) fn scatter(
     let (end, each) = scale(all().fold(1.0_f64, |most, point| most.max(point.0)));
     let frame = Frame { width: 760.0, height: 420.0, span: end, top };
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 450\" font-family=\"system-ui, sans-serif\"><style>{style}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/><text class=\"title\" x=\"{LEFT}\" y=\"22\">{}</text><svg y=\"30\" width=\"760\" height=\"420\">",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"450\" viewBox=\"0 0 760 450\" font-family=\"system-ui, sans-serif\"><style>{style}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/><text class=\"title\" x=\"{LEFT}\" y=\"22\">{}</text><svg y=\"30\" width=\"760\" height=\"420\">",
         escape(title)
     );
     for line in 0..=floor_count(top / step + 0.5) {
@@ -366,6 +380,31 @@ mod tests {
             ("2500".into(), "0.25".into(), "12.5k".into(), "0".into())
         );
         assert_eq!(when(90_061.0), "day 1, 01:01:01");
+    }
+
+    #[test]
+    fn what_runs_above_the_frame_is_not_drawn_along_its_edge() {
+        let chart = |shape| Chart {
+            id: "a".to_owned(),
+            title: "a".to_owned(),
+            unit: "",
+            series: vec![Series {
+                label: "limit".to_owned(),
+                class: "limit",
+                shape,
+                points: vec![(0.0, 5.0), (10.0, 50.0), (20.0, 50.0), (30.0, 5.0), (40.0, 5.0)],
+            }],
+            markers: Vec::new(),
+            span: 40.0,
+            top: Some(10.0),
+        };
+        let path = |shape| {
+            let svg = chart(shape).draw(102.0, 134.0);
+            svg.split(" d=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+        };
+        // Forty points wide, a hundred high, from 52 and 10.
+        assert_eq!(path(Shape::Step), "M52.0 60.0H62.0V10.0M82.0 60.0H92.0V60.0");
+        assert_eq!(path(Shape::Line), "M52.0 60.0L62.0 10.0M82.0 60.0L92.0 60.0");
     }
 
     #[test]

@@ -1,23 +1,25 @@
 //! Simulated courses as a page for people: one HTML file that needs no network, and its charts as SVG.
 
 mod chart;
+mod fleet;
+mod page;
 
 use std::fmt::Write as _;
 
 use chart::{Chart, Marker, Series, Shape, escape, room_for_markers, short, when};
-use serde_json::json;
+pub use fleet::{FleetReport, Scaled, SharedBudget};
+use page::{charts_alone, figure, page, style_alone};
+use serde_json::{Value, json};
 
-use crate::number::{count_of, from_count};
+use crate::number::from_count;
 use crate::simulate::{Event, Run, Sample};
 
-const STYLE: &str = include_str!("report.css");
-const SCRIPT: &str = include_str!("report.js");
 /// Points of each course that the page can show under the pointer.
 const POINTS: usize = 1500;
 /// Rows of the table of changes.
 const LISTED: usize = 200;
-const WIDE: f64 = 1040.0;
-const NARROW: f64 = 360.0;
+/// Colours of courses that share a chart.
+const COLOURS: [&str; 5] = ["main", "second", "third", "fourth", "fifth"];
 
 /// Courses to show side by side; the first one is the policy in question.
 #[derive(Clone, Debug)]
@@ -41,65 +43,40 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// The page.
     pub fn html(&self) -> String {
-        let title = escape(&self.title);
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-             <meta name=\"color-scheme\" content=\"light dark\"><title>{title} · plimsoll simulate</title><style>{STYLE}</style></head><body><main>\
-             <header><h1>{title}</h1><p>Simulated on {}</p></header>",
-            escape(&self.load)
-        );
-        page.push_str(&self.cards());
-        for chart in self.charts() {
-            page.push_str(&figure(&chart, 240.0));
-        }
-        if self.runs.len() > 1 {
-            page.push_str("<h2>Side by side</h2><p class=\"note\">Replicas, and load that went unserved, each course on the same scale.</p><div class=\"grid2\">");
-            for chart in self.comparison() {
-                page.push_str(&figure(&chart, 170.0));
-            }
-            page.push_str("</div>");
-        }
-        page.push_str(&self.table());
-        page.push_str(&self.changes());
-        page.push_str("<h2>Assumptions</h2><ul>");
-        for assumption in &self.assumptions {
-            let _ = write!(page, "<li>{}</li>", escape(assumption));
-        }
-        page.push_str("</ul></main><div id=\"tip\" role=\"status\"></div>");
-        let _ = writeln!(
-            page,
-            "<script type=\"application/json\" id=\"data\">{}</script><script>{SCRIPT}</script></body></html>",
-            self.data()
-        );
-        page
+        let subtitle = format!("Simulated on {}", self.load);
+        page(&self.title, &subtitle, &self.body(""), &[self.data()])
     }
 
     /// The charts alone, one below the other.
     pub fn svg(&self) -> String {
-        let charts: Vec<_> = self.charts().into_iter().chain(self.comparison()).collect();
-        let each = 290.0;
-        let height = from_count(count_of(charts.len())) * each + 20.0;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDE:.0} {height:.0}\" font-family=\"system-ui, sans-serif\"><style>{STYLE}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/>"
-        );
-        for (index, chart) in charts.iter().enumerate() {
-            let top = from_count(count_of(index)) * each + 16.0;
-            let inner = chart.draw(WIDE, 230.0);
-            let inner = inner.replacen(
-                "<svg ",
-                &format!("<svg y=\"{:.0}\" width=\"{WIDE}\" height=\"230\" ", top + 30.0),
-                1,
-            );
-            let _ = write!(
-                svg,
-                "<text class=\"title\" x=\"12\" y=\"{:.0}\">{}</text>{}{inner}",
-                top + 14.0,
-                escape(&chart.title),
-                svg_legend(chart, top + 14.0)
-            );
+        charts_alone(&self.all_charts())
+    }
+
+    fn all_charts(&self) -> Vec<Chart> {
+        self.charts().into_iter().chain(self.comparison()).collect()
+    }
+
+    /// Everything below the title; `prefix` tells the ids of its elements from those of others on the page.
+    fn body(&self, prefix: &str) -> String {
+        let mut body = format!("<section class=\"policy\">{}", self.cards());
+        for chart in self.charts() {
+            body.push_str(&figure(&chart, prefix, 240.0));
         }
-        svg.push_str("</svg>\n");
-        svg
+        if self.runs.len() > 1 {
+            body.push_str("<h2>Side by side</h2><p class=\"note\">Replicas, and load that went unserved, each course on the same scale.</p><div class=\"grid2\">");
+            for chart in self.comparison() {
+                body.push_str(&figure(&chart, prefix, 170.0));
+            }
+            body.push_str("</div>");
+        }
+        body.push_str(&self.table(prefix));
+        body.push_str(&self.changes(prefix));
+        body.push_str("<h2>Assumptions</h2><ul>");
+        for assumption in &self.assumptions {
+            let _ = write!(body, "<li>{}</li>", escape(assumption));
+        }
+        body.push_str("</ul></section>");
+        body
     }
 
     fn first(&self) -> Option<&Run> {
@@ -114,10 +91,13 @@ impl Report<'_> {
     fn cards(&self) -> String {
         let Some(run) = self.first() else { return String::new() };
         let figures = &run.figures;
-        let cost = figures.cost_over_oracle.map_or_else(|| "–".to_owned(), |cost| format!("{cost:.2}×"));
+        let cost = figures.cost_over_oracle.map_or_else(
+            || ("cost", short(figures.replica_hours), "replica-hours"),
+            |cost| ("cost", format!("{cost:.2}×"), "of what an oracle would pay"),
+        );
         let cards = [
             ("unserved", format!("{} %", short(figures.unserved_percent)), "of all requests"),
-            ("cost", cost, "of what an oracle would pay"),
+            cost,
             ("SLO violated", format!("{} s", short(figures.slo_violation_seconds)), "in all"),
             ("changes", figures.scale_actions.to_string(), "of the replica count"),
             ("ceiling", format!("{} s", short(figures.ceiling_seconds)), "held below the need"),
@@ -188,11 +168,10 @@ impl Report<'_> {
 
     fn connection_chart(&self, span: f64) -> Option<Chart> {
         let (limit, per_pod) = self.connections?;
-        let colours = ["main", "second", "third", "fourth", "fifth"];
         let mut series: Vec<_> = self
             .runs
             .iter()
-            .zip(colours)
+            .zip(COLOURS)
             .map(|(run, class)| {
                 of(run, &run.name, class, Shape::Step, |sample| {
                     from_count(sample.existing.saturating_mul(per_pod))
@@ -271,28 +250,15 @@ impl Report<'_> {
         self.runs.iter().enumerate().map(chart).collect()
     }
 
-    fn table(&self) -> String {
-        let mut html =
-            "<h2>Figures</h2><div class=\"scroll\"><table id=\"figures\"><thead><tr><th></th>".to_owned();
-        for run in self.runs {
-            let _ = write!(html, "<th>{}</th>", escape(&run.name));
-        }
-        html.push_str("</tr></thead><tbody>");
-        for (name, values) in &self.figures {
-            let _ = write!(html, "<tr data-figure=\"{0}\"><th>{0}</th>", escape(name));
-            for value in values {
-                let _ = write!(html, "<td>{}</td>", escape(value));
-            }
-            html.push_str("</tr>");
-        }
-        html.push_str("</tbody></table></div>");
-        html
+    fn table(&self, prefix: &str) -> String {
+        let names: Vec<_> = self.runs.iter().map(|run| run.name.as_str()).collect();
+        format!("<h2>Figures</h2>{}", table(&format!("{prefix}figures"), &names, &self.figures))
     }
 
-    fn changes(&self) -> String {
+    fn changes(&self, prefix: &str) -> String {
         let Some(run) = self.first().filter(|run| !run.events.is_empty()) else { return String::new() };
         let mut html = format!(
-            "<details><summary>Changes and why ({})</summary><div class=\"scroll\"><table id=\"events\"><thead><tr><th>when</th><th>count</th><th class=\"text\">why</th></tr></thead><tbody>",
+            "<details><summary>Changes and why ({})</summary><div class=\"scroll\"><table id=\"{prefix}events\"><thead><tr><th>when</th><th>count</th><th class=\"text\">why</th></tr></thead><tbody>",
             run.events.len()
         );
         for event in run.events.iter().take(LISTED) {
@@ -322,11 +288,11 @@ impl Report<'_> {
     }
 
     /// What the pointer shows: the first course in full, of the others the replicas.
-    fn data(&self) -> String {
-        let Some(run) = self.first() else { return "{}".to_owned() };
+    fn data(&self) -> Value {
+        let Some(run) = self.first() else { return json!({}) };
         let each = run.samples.len().div_ceil(POINTS).max(1);
         let kept: Vec<&Sample> = run.samples.iter().step_by(each).collect();
-        let columns = json!({
+        json!({
             "span": self.span(),
             "events": run.events.len(),
             "perPod": self.connections.map(|connections| connections.1),
@@ -341,15 +307,31 @@ impl Report<'_> {
             "ceiling": kept.iter().map(|sample| sample.ceiling).collect::<Vec<_>>(),
             "value": kept.iter().map(|sample| sample.value.map(short)).collect::<Vec<_>>(),
             "latency": kept.iter().map(|sample| short(sample.p99_latency * 1000.0)).collect::<Vec<_>>(),
-        });
-        // What a name holds must not end the script.
-        columns.to_string().replace('<', "\\u003c")
+        })
     }
+}
+
+/// Figures, one row each, with a column for each of the names.
+fn table(id: &str, names: &[&str], figures: &[(String, Vec<String>)]) -> String {
+    let mut html = format!("<div class=\"scroll\"><table class=\"figures\" id=\"{id}\"><thead><tr><th></th>");
+    for name in names {
+        let _ = write!(html, "<th>{}</th>", escape(name));
+    }
+    html.push_str("</tr></thead><tbody>");
+    for (name, values) in figures {
+        let _ = write!(html, "<tr data-figure=\"{0}\"><th>{0}</th>", escape(name));
+        for value in values {
+            let _ = write!(html, "<td>{}</td>", escape(value));
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></div>");
+    html
 }
 
 /// Measurements as dots and a law as a curve, as an SVG of its own; the size of the `peak` is marked.
 pub fn scatter(title: &str, points: &[(f64, f64)], curve: &[(f64, f64)], peak: Option<f64>) -> String {
-    chart::scatter(title, points, curve, peak, STYLE)
+    chart::scatter(title, points, curve, peak, &style_alone())
 }
 
 fn of(run: &Run, label: &str, class: &'static str, shape: Shape, value: impl Fn(&Sample) -> f64) -> Series {
@@ -422,36 +404,4 @@ fn marker(event: &Event) -> Marker {
             event.steps.join("\n")
         ),
     }
-}
-
-fn figure(chart: &Chart, height: f64) -> String {
-    let unit = if chart.unit.is_empty() { String::new() } else { format!(" <small>{}</small>", chart.unit) };
-    format!(
-        "<figure id=\"{}\"><figcaption><h3>{}{unit}</h3><div class=\"legend\">{}</div></figcaption><div class=\"wide\">{}</div><div class=\"narrow\">{}</div></figure>",
-        escape(&chart.id),
-        escape(&chart.title),
-        chart.legend(),
-        chart.draw(if height < 200.0 { WIDE / 2.0 } else { WIDE }, height),
-        chart.draw(NARROW, height * 0.8)
-    )
-}
-
-fn svg_legend(chart: &Chart, y: f64) -> String {
-    let mut x = 1030.0;
-    let mut svg = String::new();
-    for series in chart.series.iter().rev() {
-        let width = from_count(count_of(series.label.chars().count())) * 6.6 + 30.0;
-        x -= width;
-        let _ = write!(
-            svg,
-            "<line class=\"series {}\" x1=\"{x:.0}\" x2=\"{:.0}\" y1=\"{:.0}\" y2=\"{:.0}\"/><text class=\"axis\" x=\"{:.0}\" y=\"{y:.0}\">{}</text>",
-            series.class,
-            x + 16.0,
-            y - 4.0,
-            y - 4.0,
-            x + 20.0,
-            escape(&series.label)
-        );
-    }
-    svg
 }

@@ -1,5 +1,5 @@
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const sections = JSON.parse(document.getElementById("data").textContent);
   const tip = document.getElementById("tip");
   const two = (n) => String(n).padStart(2, "0");
   const clock = (s) => {
@@ -8,8 +8,13 @@
     const time = `${two(Math.floor(rest / 3600))}:${two(Math.floor((rest % 3600) / 60))}:${two(rest % 60)}`;
     return day > 0 ? `day ${day}, ${time}` : time;
   };
-  const lines = (id, at) => {
-    const d = data;
+  const budget = (d, b, at) => [
+    `${b.wanted[at].reduce((sum, one) => sum + one, 0)} connections of ${b.limit}`,
+    ...d.names.map((name, one) => `${name} ${b.wanted[at][one]}`),
+    `granted in all ${b.granted[at]}`,
+  ];
+  const lines = (d, id, at) => {
+    if (id.startsWith("budget-")) return budget(d, d.budgets[Number(id.slice(7))], at);
     switch (id) {
       case "load": return [`load ${d.load[at]}/s`, `capacity ${d.capacity[at]}/s`];
       case "signal": return [`${d.signal}: ${d.value[at] ?? "?"}`, `${d.ready[at]} Ready`];
@@ -30,7 +35,11 @@
     tip.style.top = `${y + 18 + box.height > innerHeight ? Math.max(8, y - box.height - 12) : y + 18}px`;
   };
   const hide = () => { tip.style.display = "none"; };
+  const numbered = [...document.querySelectorAll("section.policy")];
   for (const figure of document.querySelectorAll("figure")) {
+    const data = sections[numbered.indexOf(figure.closest("section.policy"))];
+    const id = figure.dataset.chart;
+    const moments = id.startsWith("budget-") ? data.budgets[Number(id.slice(7))].seconds : data.seconds;
     for (const svg of figure.querySelectorAll("svg")) {
       const view = svg.viewBox.baseVal;
       const left = Number(svg.dataset.left), right = Number(svg.dataset.right);
@@ -45,10 +54,11 @@
         cross.style.visibility = "visible";
         if (event.target.classList.contains("event")) return;
         const seconds = share * data.span;
-        let at = data.seconds.findIndex((second) => second > seconds);
-        at = at < 0 ? data.seconds.length - 1 : Math.max(0, at - 1);
-        const found = lines(figure.id, at).filter(Boolean);
-        if (found.length) show([clock(data.seconds[at]), ...found].join("\n"), event.clientX, event.clientY);
+        let at = moments.findIndex((second) => second > seconds);
+        at = at < 0 ? moments.length - 1 : Math.max(0, at - 1);
+        if (at < 0) return;
+        const found = lines(data, id, at).filter(Boolean);
+        if (found.length) show([clock(id.startsWith("budget-") ? seconds : moments[at]), ...found].join("\n"), event.clientX, event.clientY);
       });
       svg.addEventListener("pointerleave", () => { hide(); cross.style.visibility = "hidden"; });
     }
@@ -64,5 +74,5 @@
     mark.addEventListener("pointerleave", hide);
     mark.addEventListener("blur", hide);
   }
-  document.documentElement.dataset.points = data.seconds.length;
+  document.documentElement.dataset.points = sections.reduce((sum, section) => sum + section.seconds.length, 0);
 })();

@@ -59,6 +59,20 @@ pub struct BudgetFigures {
     pub over_limit_seconds: f64,
     /// Times that something was asked back.
     pub recalls: u32,
+    /// How it went, one entry a change, where courses are kept.
+    #[serde(skip)]
+    pub course: Vec<Held>,
+}
+
+/// Connections of one budget from one moment on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Seconds from the start.
+    pub seconds: f64,
+    /// What each service's pods want, in the services' order.
+    pub wanted: Vec<u32>,
+    /// The sum of all grants.
+    pub granted: u32,
 }
 
 /// Runs all of them side by side, for as long as the shortest load lasts. `budgets` names each budget with the connections
@@ -68,7 +82,7 @@ pub fn simulate_fleet(members: &[Member], budgets: &[(String, u32)]) -> (Vec<Run
     let Some(step) = members.first().map(|member| member.settings.step) else {
         return (Vec::new(), Vec::new());
     };
-    let mut books = Books::open(budgets);
+    let mut books = Books::open(budgets, members.iter().any(|member| member.settings.record));
     let mut players: Vec<_> = members
         .iter()
         .map(|member| {
@@ -110,7 +124,7 @@ pub fn simulate_fleet(members: &[Member], budgets: &[(String, u32)]) -> (Vec<Run
                 }
             }
         }
-        let connected = books.count(&players, step);
+        let connected = books.count(&players, step, now);
         for (_, _, player) in &mut players {
             player.serve(connected, now);
         }
@@ -132,10 +146,14 @@ fn workload(name: &str) -> Workload {
 struct Books {
     ledger: Ledger,
     figures: Vec<BudgetFigures>,
+    /// The sum of all grants of each budget, by its name.
+    granted: BTreeMap<String, u32>,
+    /// Whether courses are kept.
+    record: bool,
 }
 
 impl Books {
-    fn open(budgets: &[(String, u32)]) -> Self {
+    fn open(budgets: &[(String, u32)], record: bool) -> Self {
         let mut ledger = Ledger::default();
         for (name, connections) in budgets {
             ledger.open(name, BTreeMap::new(), Lending::default(), START);
@@ -154,8 +172,9 @@ impl Books {
             peak_granted: 0,
             over_limit_seconds: 0.0,
             recalls: 0,
+            course: Vec::new(),
         });
-        Self { ledger, figures: figures.collect() }
+        Self { ledger, figures: figures.collect(), granted: BTreeMap::new(), record }
     }
 
     /// A workload as it is now, under the claim that was made for it last.
@@ -261,6 +280,7 @@ impl Books {
             let granted =
                 plan.grants.values().fold(0_u32, |sum, grant| sum.saturating_add(grant.connections));
             if let Some(figures) = self.figures.iter_mut().find(|figures| figures.budget == budget) {
+                self.granted.insert(budget, granted);
                 figures.recalls += recalls;
                 figures.peak_granted = figures.peak_granted.max(granted);
             }
@@ -269,7 +289,7 @@ impl Books {
     }
 
     /// Counts what all pods want; returns the share of them that get it.
-    fn count(&mut self, players: &[(&Member, Workload, Player<'_>)], step: Span) -> f64 {
+    fn count(&mut self, players: &[(&Member, Workload, Player<'_>)], step: Span, now: Time) -> f64 {
         let mut connected = 1.0_f64;
         for figures in &mut self.figures {
             let of = |(member, _, player): &(&Member, Workload, Player<'_>)| {
@@ -278,11 +298,19 @@ impl Books {
                     sum.saturating_add(per_pod.saturating_mul(player.plant.existing()))
                 })
             };
-            let wanted = players.iter().map(of).fold(0_u32, u32::saturating_add);
-            figures.peak_connections = figures.peak_connections.max(wanted);
-            if wanted > figures.limit {
+            let all = players.iter().map(of).fold(0_u32, u32::saturating_add);
+            if self.record {
+                let wanted: Vec<u32> = players.iter().map(of).collect();
+                let granted = self.granted.get(&figures.budget).copied().unwrap_or(0);
+                let last = figures.course.last();
+                if last.is_none_or(|last| last.wanted != wanted || last.granted != granted) {
+                    figures.course.push(Held { seconds: now.since(START).seconds(), wanted, granted });
+                }
+            }
+            figures.peak_connections = figures.peak_connections.max(all);
+            if all > figures.limit {
                 figures.over_limit_seconds += step.seconds();
-                connected = connected.min(from_count(figures.limit) / from_count(wanted));
+                connected = connected.min(from_count(figures.limit) / from_count(all));
             }
         }
         connected

@@ -53,6 +53,8 @@ pub enum LoadError {
     TooLong,
 }
 
+/// The largest rate, in requests per second: more is nobody's load, and a slip of the pen.
+pub(super) const MOST_REQUESTS: f64 = 1e12;
 /// No load lasts longer, in milliseconds.
 const LONGEST: u64 = 10 * 366 * 86_400 * 1000;
 
@@ -173,7 +175,7 @@ fn row(line: u32, text: &str) -> Result<(f64, f64), LoadError> {
     if !seconds.is_finite() {
         return Err(unreadable());
     }
-    if !rate.is_finite() || rate < 0.0 {
+    if !(0.0..=MOST_REQUESTS).contains(&rate) {
         return Err(LoadError::Rate { line, rate: rate_text.to_owned() });
     }
     Ok((seconds, rate))

@@ -8,6 +8,7 @@ use super::run::{Run, START, Sample, Settings, Stage};
 use super::scaler::{Around, PolicyScaler};
 use super::sensor::Sensor;
 use super::service::Service;
+use crate::api::Enforcement;
 use crate::control::{BudgetShare, Decision, Memory};
 use crate::number::{ceil_count, from_count};
 use crate::time::Time;
@@ -116,7 +117,7 @@ impl<'a> Player<'a> {
             self.stage.run.samples.push(Sample {
                 replicas: self.plant.replicas(),
                 ready: self.plant.serving(),
-                ceiling: Some(decision.effective_max),
+                ceiling: Some(ceiling(&decision, self.plant.replicas())),
                 limited: decision.limited_by.is_some(),
                 lost: served.lost / step.seconds(),
                 p99_latency: served.p99_latency,
@@ -136,4 +137,11 @@ impl<'a> Player<'a> {
     pub(super) fn finish(self) -> Run {
         self.stage.finish()
     }
+}
+
+/// The most that the count could have been made: a limit of growth leaves what is there, `replicas`, as it is.
+fn ceiling(decision: &Decision, replicas: u32) -> u32 {
+    let limits = decision.ceilings.iter().filter(|report| report.enforcement != Enforcement::Observe);
+    let growth = limits.filter_map(|report| report.growth_limit).min().unwrap_or(u32::MAX);
+    growth.max(replicas).min(decision.effective_max)
 }

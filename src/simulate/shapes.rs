@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 use super::chance::Chance;
-use super::load::{Load, moment_of, steps};
+use super::load::{Load, MOST_REQUESTS, moment_of, steps};
 use crate::number::from_count;
 use crate::time::Span;
 
@@ -124,7 +124,7 @@ impl<'a> Terms<'a> {
         let text = self.given.remove(name).ok_or_else(|| {
             format!("load {kind} needs {name}=, in requests per second: write one of\n{GRAMMAR}")
         })?;
-        text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0).ok_or_else(|| {
+        text.parse::<f64>().ok().filter(|rate| (0.0..=MOST_REQUESTS).contains(rate)).ok_or_else(|| {
             format!("load {kind}: {name}={text} is not a rate: write requests per second, 0 or more")
         })
     }

@@ -10,11 +10,11 @@ use crate::number::from_count;
 use crate::time::Span;
 
 /// Utilizations that are tried, in percent of what a pod carries.
-const UTILIZATIONS: [u32; 11] = [95, 90, 85, 80, 75, 70, 65, 60, 55, 50, 40];
+pub(super) const UTILIZATIONS: [u32; 11] = [95, 90, 85, 80, 75, 70, 65, 60, 55, 50, 40];
 /// Scale-in windows that are tried, in seconds.
-const WINDOWS: [u64; 3] = [120, 300, 600];
+pub(super) const WINDOWS: [u64; 3] = [120, 300, 600];
 /// A load of at least so many days is tuned on some of them and judged on the others.
-const DAYS_TO_SPLIT: f64 = 2.0;
+pub(super) const DAYS_TO_SPLIT: f64 = 2.0;
 
 /// One setting, with what it comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,7 @@ pub fn trade_off(
                 let (chosen_on, judged_on) = (&chosen_on, &judged_on);
                 scope.spawn(move || {
                     let (scaler, target) = aimed(simulable, chosen_on, utilization, window);
+                    let scaler = Scaler::Policy(Box::new(scaler));
                     Candidate {
                         utilization,
                         target,
@@ -78,7 +79,12 @@ pub fn trade_off(
 }
 
 /// The policy with its targets at a utilization, and the first of these targets.
-fn aimed(simulable: &Simulable, settings: &Settings, utilization: u32, window: u64) -> (Scaler, f64) {
+pub(super) fn aimed(
+    simulable: &Simulable,
+    settings: &Settings,
+    utilization: u32,
+    window: u64,
+) -> (PolicyScaler, f64) {
     let mut aimed = simulable.clone();
     let share = from_count(utilization) / 100.0;
     let mut first = None;
@@ -94,7 +100,7 @@ fn aimed(simulable: &Simulable, settings: &Settings, utilization: u32, window: u
         first = first.or(Some(signal.target));
     }
     aimed.policy.scale_down.window = Span::from_seconds(window);
-    (Scaler::Policy(Box::new(PolicyScaler::new(&aimed))), first.unwrap_or(0.0))
+    (PolicyScaler::new(&aimed), first.unwrap_or(0.0))
 }
 
 fn front(mut all: Vec<Candidate>) -> Vec<Candidate> {

@@ -70,12 +70,35 @@ fn binary() -> Option<PathBuf> {
 impl Prometheus {
     /// Scrapes `exporters` every second; none where there is no Prometheus to run, which is said.
     pub(crate) async fn start(exporters: &[&Exporter]) -> Option<Self> {
+        Self::start_with(exporters, None).await
+    }
+
+    /// One that remembers this page of samples with times, in the format OpenMetrics, as if it had scraped them.
+    pub(crate) async fn start_remembering(page: &str) -> Option<Self> {
+        Self::start_with(&[], Some(page)).await
+    }
+
+    async fn start_with(exporters: &[&Exporter], history: Option<&str>) -> Option<Self> {
         let Some(binary) = binary() else {
             eprintln!("SKIPPED: there is no prometheus in PATH, so nothing was tried on a real one");
             return None;
         };
         super::install_tls_provider();
         let directory = tempfile::tempdir().unwrap();
+        if let Some(page) = history {
+            let file = directory.path().join("history.txt");
+            std::fs::write(&file, page).unwrap();
+            let mut backfill = Command::new(binary.with_file_name("promtool"));
+            backfill
+                .args(["tsdb", "create-blocks-from", "openmetrics"])
+                .arg(file)
+                .arg(directory.path().join("data"));
+            let Ok(filled) = backfill.output().await else {
+                eprintln!("SKIPPED: there is no promtool beside prometheus, so it cannot be given a past");
+                return None;
+            };
+            assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
+        }
         let targets: Vec<String> =
             exporters.iter().map(|exporter| format!("\"{}\"", exporter.address)).collect();
         let config = format!(

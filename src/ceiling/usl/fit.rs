@@ -38,7 +38,7 @@ pub enum FitError {
         have: u32,
     },
     /// A size that is none.
-    #[error("measurement {number}: {size} is not a size: give a number from 1 to 2147483647")]
+    #[error("measurement {number}: {} is not a size: give a number from 1 to 2147483647", plainly(*size))]
     Size {
         /// Which measurement, counted from 1.
         number: u32,
@@ -47,7 +47,8 @@ pub enum FitError {
     },
     /// A throughput that is none.
     #[error(
-        "measurement {number}: {throughput} is not a throughput: leave out what was not measured, and give numbers above 0"
+        "measurement {number}: {} is not a throughput: leave out what was not measured, and give numbers above 0",
+        plainly(*throughput)
     )]
     Throughput {
         /// Which measurement, counted from 1.
@@ -56,7 +57,7 @@ pub enum FitError {
         throughput: f64,
     },
     /// A weight that is none.
-    #[error("measurement {number}: {weight} is not a weight: give a number above 0, for example 1")]
+    #[error("measurement {number}: {} is not a weight: give a number above 0, for example 1", plainly(*weight))]
     Weight {
         /// Which measurement, counted from 1.
         number: u32,
@@ -65,7 +66,8 @@ pub enum FitError {
     },
     /// Fewer sizes than coefficients.
     #[error(
-        "the measurements are of {have} distinct sizes: three coefficients need at least 3, and a peak needs 6"
+        "the measurements are of {have} distinct size{}: three coefficients need at least 3, and a peak needs 6",
+        if *have == 1 { "" } else { "s" }
     )]
     TooFewSizes {
         /// How many distinct sizes there are.
@@ -76,6 +78,11 @@ pub enum FitError {
         "no coefficients fit these measurements: look for sizes or throughputs that are wrong by orders of magnitude"
     )]
     NoSolution,
+}
+
+/// A number in no more letters than a line has.
+fn plainly(value: f64) -> String {
+    if value.is_finite() && value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
 }
 
 /// An interval of confidence.

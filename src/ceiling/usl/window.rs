@@ -82,7 +82,7 @@ impl Window {
 
     /// The size to which it counts, and the capacity at that size: throughput over utilization, or throughput where
     /// saturated.
-    pub(super) fn capacity(&self) -> Result<(u32, f64), Refused> {
+    pub fn capacity(&self) -> Result<(u32, f64), Refused> {
         if self.rollout {
             return Err(Refused::Rollout);
         }

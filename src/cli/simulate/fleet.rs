@@ -8,9 +8,13 @@ use serde::Serialize;
 use super::super::files::print;
 use super::super::table::{figure, table};
 use super::super::terminal::Progress;
-use super::output::{RunOutput, figures_table};
+use super::output::{RunOutput, figures_of, figures_table};
 use super::{Prepared, Simulate};
-use crate::simulate::{BudgetFigures, Member, Run, Scaler, Settings, simulate_fleet};
+use crate::api::Role;
+use crate::report::{FleetReport, Report, Scaled, SharedBudget};
+use crate::simulate::{
+    BudgetFigures, FleetCandidate, Member, Run, Scaler, Settings, fleet_trade_off, simulate_fleet,
+};
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -47,6 +51,19 @@ impl Simulate {
         if let Some((name, _)) = self.budget.iter().find(unused) {
             return Err(format!("--budget {name}: none of these policies draws on it"));
         }
+        if let Some(with) = self.compare.iter().find(|with| *with != "hpa" && !with.starts_with("hpa-cpu=")) {
+            return Err(format!("--compare {with} with several policies: write hpa or hpa-cpu=80"));
+        }
+        let assumptions: Vec<_> = services
+            .iter()
+            .flat_map(|prepared| {
+                let name = prepared.name().unwrap_or_default();
+                prepared.assumptions.iter().map(move |assumption| format!("{name}: {assumption}"))
+            })
+            .collect();
+        if self.tune {
+            return print(&self.tuned_fleet(&services, &draws, &assumptions)?);
+        }
         let many = services.first().map_or(0, |prepared| prepared.scalers.len());
         let mut progress = Progress::of("fleets");
         let mut fleets = Vec::new();
@@ -55,13 +72,9 @@ impl Simulate {
             fleets.push(self.fleet(&services, &draws, at)?);
         }
         drop(progress);
-        let assumptions: Vec<_> = services
-            .iter()
-            .flat_map(|prepared| {
-                let name = prepared.name().unwrap_or_default();
-                prepared.assumptions.iter().map(move |assumption| format!("{name}: {assumption}"))
-            })
-            .collect();
+        if self.draws() {
+            self.write_fleet(&services, &draws, &fleets)?;
+        }
         if self.json {
             let output =
                 Output { assumptions: &assumptions, fleets: fleets.iter().map(Fleet::output).collect() };
@@ -69,6 +82,129 @@ impl Simulate {
             return print(&format!("{text}\n"));
         }
         print(&text(&fleets, &assumptions))
+    }
+
+    /// Writes the page, and the charts alone.
+    fn write_fleet(
+        &self,
+        services: &[Prepared],
+        draws: &[Vec<(String, u32)>],
+        fleets: &[Fleet],
+    ) -> Result<(), String> {
+        // Each service under every scaler: what a section shows side by side.
+        let courses: Vec<Vec<Run>> = (0..services.len())
+            .map(|at| {
+                let course = |(number, fleet): (usize, &Fleet)| {
+                    let run = fleet.runs.get(at)?.clone();
+                    Some(if number == 0 { run } else { Run { name: fleet.name.clone(), ..run } })
+                };
+                fleets.iter().enumerate().filter_map(course).collect()
+            })
+            .collect();
+        let policies =
+            services.iter().zip(&courses).zip(draws).enumerate().map(|(at, ((prepared, runs), draws))| {
+                Report {
+                    title: prepared.name().unwrap_or_default().to_owned(),
+                    load: self.load_of(at).to_owned(),
+                    assumptions: prepared.assumptions.clone(),
+                    // What is shared stands in the budgets' charts.
+                    connections: prepared
+                        .settings
+                        .database
+                        .filter(|_| draws.is_empty())
+                        .map(|database| (database.connections, database.per_pod)),
+                    latency_objective: prepared.settings.latency_objective,
+                    figures: figures_of(runs),
+                    runs,
+                }
+            });
+        let scaled = |fleet: &Fleet, at: usize| {
+            Some(Scaled { by: fleet.name.clone(), figures: fleet.budgets.get(at)?.clone() })
+        };
+        let budgets = (0..fleets.first().map_or(0, |fleet| fleet.budgets.len()))
+            .map(|at| SharedBudget { scaled: fleets.iter().filter_map(|fleet| scaled(fleet, at)).collect() });
+        let report = FleetReport { policies: policies.collect(), budgets: budgets.collect() };
+        self.write(|| report.html(), || report.svg())
+    }
+
+    /// What the load of this service is called.
+    fn load_of(&self, at: usize) -> &str {
+        self.load.get(at).map_or_else(|| self.load_name(), String::as_str)
+    }
+
+    /// The trade-off of cost and requests missed over all services, and what to write into each policy.
+    fn tuned_fleet(
+        &self,
+        services: &[Prepared],
+        draws: &[Vec<(String, u32)>],
+        assumptions: &[String],
+    ) -> Result<String, String> {
+        let members: Vec<_> = members(services, draws, 0)?
+            .into_iter()
+            .zip(services)
+            .map(|(member, prepared)| (member, prepared.simulable.clone()))
+            .collect();
+        let found = {
+            let mut progress = Progress::of("settings");
+            fleet_trade_off(&members, &self.budget, self.tolerate, |done, all| progress.tell(done, all))
+        };
+        let header = [
+            "all aim at",
+            "scale-in window",
+            "replica-hours",
+            "missed %, the worst",
+            "over a limit, s",
+            "on other days: hours",
+            "missed %",
+        ];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        for candidate in &found.front {
+            let judgement = candidate.judgement();
+            let aim = candidate.aims.first();
+            rows.push(vec![
+                aim.map_or_else(String::new, |aim| format!("{} %", aim.utilization)),
+                aim.map_or_else(String::new, |aim| aim.window.to_string()),
+                figure(candidate.replica_hours()),
+                figure(candidate.missed()),
+                figure(candidate.over_limit_seconds),
+                judgement.map_or_else(|| "–".to_owned(), |(hours, _)| figure(hours)),
+                judgement.map_or_else(|| "–".to_owned(), |(_, missed)| figure(missed)),
+            ]);
+        }
+        let verdict = found.best.as_ref().map_or_else(
+            || {
+                format!(
+                    "No target tried misses at most {} % of each policy's requests: what bursts faster than pods start takes headroom, a higher minReplicas, or pods that start sooner; what a limit holds takes a larger budget.\n",
+                    figure(self.tolerate)
+                )
+            },
+            |best| self.advice(best, services),
+        );
+        Ok(format!("  {}\n\n{}\n{verdict}", assumptions.join("\n  "), table(&rows)))
+    }
+
+    fn advice(&self, best: &FleetCandidate, services: &[Prepared]) -> String {
+        let mut text = format!(
+            "Of those that miss at most {} % of each policy's requests the cheapest, with each policy's aim then looked for by itself, takes {} replica-hours:\n",
+            figure(self.tolerate),
+            figure(best.replica_hours())
+        );
+        for ((prepared, aim), figures) in services.iter().zip(&best.aims).zip(&best.chosen) {
+            let leading =
+                prepared.simulable.policy.signals.iter().find(|signal| signal.role == Role::Leading);
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "  {}, at {} %, {} % missed:\n    metrics: [{{name: {}, target: {}}}]\n    behavior: {{scaleDown: {{stabilizationWindowSeconds: {}}}}}",
+                prepared.name().unwrap_or_default(),
+                aim.utilization,
+                figure(figures.unserved_percent + figures.late_percent),
+                leading.map_or("", |signal| signal.name.as_str()),
+                figure(aim.target),
+                aim.window.rounded_seconds()
+            );
+        }
+        text
     }
 
     /// Each policy with its own load and plant.
@@ -90,6 +226,7 @@ impl Simulate {
                 let alone = Self {
                     policy: file.to_path_buf(),
                     others: Vec::new(),
+                    one_of_several: true,
                     load: self.load.get(at).or_else(|| self.load.first()).cloned().into_iter().collect(),
                     capacity: self
                         .capacity
@@ -106,40 +243,48 @@ impl Simulate {
             .collect()
     }
 
-    /// All services, each under its scaler of this number.
+    /// What becomes of all services under their scalers of this number.
     fn fleet(
         &self,
         services: &[Prepared],
         draws: &[Vec<(String, u32)>],
         number: usize,
     ) -> Result<Fleet, String> {
-        let mut members = Vec::new();
-        let mut kind = "the policies".to_owned();
-        for (prepared, draws) in services.iter().zip(draws) {
-            let Some((name, scaler)) = prepared.scalers.get(number) else { continue };
-            let Scaler::Policy(scaler) = scaler else {
-                return Err("--compare with several policies: write hpa or hpa-cpu=80".to_owned());
-            };
-            if number > 0 {
-                kind.clone_from(name);
-            }
-            let shared = !draws.is_empty();
-            members.push(Member {
-                name: prepared.name().unwrap_or_default().to_owned(),
-                settings: Settings {
-                    // What is shared is counted for all together.
-                    database: prepared.settings.database.filter(|_| !shared),
-                    shares: Vec::new(),
-                    ..prepared.settings.clone()
-                },
-                load: prepared.load.clone(),
-                scaler: scaler.as_ref().clone(),
-                draws: draws.clone(),
-            });
-        }
-        let (runs, budgets) = simulate_fleet(&members, &self.budget);
-        Ok(Fleet { name: kind, runs, budgets })
+        let kind = services.first().and_then(|prepared| prepared.scalers.get(number));
+        let name =
+            kind.filter(|_| number > 0).map_or_else(|| "the policies".to_owned(), |(name, _)| name.clone());
+        let (runs, budgets) = simulate_fleet(&members(services, draws, number)?, &self.budget);
+        Ok(Fleet { name, runs, budgets })
     }
+}
+
+/// All services, each under its scaler of this number.
+fn members(
+    services: &[Prepared],
+    draws: &[Vec<(String, u32)>],
+    number: usize,
+) -> Result<Vec<Member>, String> {
+    let mut members = Vec::new();
+    for (prepared, draws) in services.iter().zip(draws) {
+        let Some((_, scaler)) = prepared.scalers.get(number) else { continue };
+        let Scaler::Policy(scaler) = scaler else {
+            return Err("--compare with several policies: write hpa or hpa-cpu=80".to_owned());
+        };
+        let shared = !draws.is_empty();
+        members.push(Member {
+            name: prepared.name().unwrap_or_default().to_owned(),
+            settings: Settings {
+                // What is shared is counted for all together.
+                database: prepared.settings.database.filter(|_| !shared),
+                shares: Vec::new(),
+                ..prepared.settings.clone()
+            },
+            load: prepared.load.clone(),
+            scaler: scaler.as_ref().clone(),
+            draws: draws.clone(),
+        });
+    }
+    Ok(members)
 }
 
 impl Prepared {

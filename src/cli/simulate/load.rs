@@ -16,7 +16,7 @@ impl Simulate {
         capacity: f64,
         assumptions: &mut Vec<String>,
     ) -> Result<Load, String> {
-        let load = match self.range.name() {
+        let load = match self.range.name()? {
             Some(_) => self.range.load(namespace, assumptions)?,
             None => read_load(self.load_name(), self.seed)?,
         };
@@ -46,7 +46,8 @@ impl Simulate {
 
     /// What the load is called.
     pub(super) fn load_name(&self) -> &str {
-        self.range.name().or_else(|| self.load.first().map(String::as_str)).unwrap_or_default()
+        let asked = self.range.name().ok().flatten();
+        asked.or_else(|| self.load.first().map(String::as_str)).unwrap_or_default()
     }
 }
 
@@ -54,6 +55,9 @@ impl Simulate {
 pub(super) fn read_load(load: &str, seed: u64) -> Result<Load, String> {
     if let Some(name) = load.strip_prefix("trace:") {
         return Trace::named(name)?.load();
+    }
+    if load.is_empty() {
+        return Err(format!("the load is empty: write a file, trace:NAME, or one of\n{GRAMMAR}"));
     }
     let path = PathBuf::from(load);
     let is_sentence = GRAMMAR

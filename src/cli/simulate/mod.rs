@@ -6,34 +6,41 @@ mod output;
 mod parse;
 mod prepare;
 mod range;
+mod replayed;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 
-use super::files::{print, write_text};
+use super::files::{number, print, write_text};
+use super::picture::write_png;
 use super::terminal::Progress;
 use crate::simulate::{
     GRAMMAR, Load, Run, Scaler, Settings, Simulable, Source, TRACES, cost_over_oracle, parse_span, simulate,
 };
 use crate::time::Span;
-use parse::{coefficients, granted, reads, scripted};
+use parse::{coefficients, granted, percentage, reads, scripted};
 use range::PrometheusRange;
+pub(super) use replayed::Replayed;
+
+/// Each pod is simulated: more of them would take gigabytes, and no cluster has them.
+const MOST_PODS: i64 = 100_000;
 
 /// A load to run a policy through, in virtual time, and the service that carries it.
 #[derive(Clone, Debug, Args)]
-#[command(after_long_help = examples())]
+#[command(after_long_help = examples(), allow_negative_numbers = true)]
 pub(super) struct Simulate {
     /// File with the ScalingPolicy
     policy: PathBuf,
     /// Load: a CSV file of t_seconds,requests_per_second (- is standard input), trace:NAME, or a sentence such as
     /// step:from=100,to=400,at=10m,length=1h
-    #[arg(long, value_name = "LOAD", required_unless_present_any = ["prometheus", "prometheus_config"])]
+    #[arg(long, value_name = "LOAD", required_unless_present_any = ["prometheus", "prometheus_config"],
+        conflicts_with_all = ["prometheus", "prometheus_config"])]
     load: Vec<String>,
     /// Further policies whose services run beside the first one and share its budgets (--budget); may be repeated. --load
     /// and --capacity then count once for all, or once for each in the same order
-    #[arg(long = "policy", value_name = "FILE", conflicts_with_all = ["report", "svg", "tune", "connections"])]
+    #[arg(long = "policy", value_name = "FILE", conflicts_with = "connections")]
     others: Vec<PathBuf>,
     #[command(flatten)]
     range: PrometheusRange,
@@ -42,10 +49,10 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "WITH")]
     compare: Vec<String>,
     /// Requests per second that one replica carries at most; default: the target of the metric that reads the load, over 0.8
-    #[arg(long, value_name = "RPS")]
+    #[arg(long, value_name = "RPS", value_parser = number)]
     capacity: Vec<f64>,
     /// Scale the load so that its peak takes this many replicas at full utilization
-    #[arg(long, value_name = "REPLICAS")]
+    #[arg(long, value_name = "REPLICAS", value_parser = value_parser!(u32).range(1..=MOST_PODS))]
     scale_to_peak: Option<u32>,
     /// Universal Scalability Law of the service, as ALPHA,BETA; default: twice the replicas carry twice as much
     #[arg(long, value_name = "ALPHA,BETA", value_parser = coefficients)]
@@ -109,17 +116,17 @@ pub(super) struct Simulate {
     #[arg(long, value_enum, value_name = "DAYS", default_value_t = DaysChoice::All)]
     days: DaysChoice,
     /// Replicas at the beginning; default: what the load then takes at 80 %
-    #[arg(long, value_name = "REPLICAS")]
+    #[arg(long, value_name = "REPLICAS", value_parser = value_parser!(u32).range(0..=MOST_PODS))]
     initial_replicas: Option<u32>,
     /// Repeats the noise and the start-up times
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// Try targets and scale-in windows on this load: the settings that no other beats in cost and in requests missed, and
     /// the cheapest that misses at most --tolerate. A load of two days or more is tuned on even days and judged on odd ones
-    #[arg(long, conflicts_with_all = ["compare", "report", "svg", "json", "days"])]
+    #[arg(long, conflicts_with_all = ["compare", "report", "svg", "png", "json", "days"])]
     tune: bool,
     /// With --tune: requests that may be lost or late, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.1, requires = "tune")]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.1, requires = "tune", value_parser = percentage)]
     tolerate: f64,
     /// Print JSON
     #[arg(long)]
@@ -130,6 +137,12 @@ pub(super) struct Simulate {
     /// Write the charts to this SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write the charts to this PNG file, by rsvg-convert or resvg, one of which must be installed
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// One of several: what they share counts for all together
+    #[arg(skip)]
+    one_of_several: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -193,16 +206,35 @@ impl Simulate {
         let begun = Instant::now();
         let runs = run_all(&prepared);
         let took = begun.elapsed().as_secs_f64();
-        if let Some(path) = &self.report {
-            write_text(path, &self.to_report(&prepared, &runs).html())?;
-        }
-        if let Some(path) = &self.svg {
-            write_text(path, &self.to_report(&prepared, &runs).svg())?;
+        if self.draws() {
+            let report = self.to_report(&prepared, &runs);
+            self.write(|| report.html(), || report.svg())?;
         }
         if self.json {
             return print(&self.to_json(&prepared, &runs)?);
         }
         print(&self.text(&prepared, &runs, took))
+    }
+}
+
+impl Simulate {
+    /// Whether anything is drawn.
+    const fn draws(&self) -> bool {
+        self.report.is_some() || self.svg.is_some() || self.png.is_some()
+    }
+
+    /// Writes what was asked for of a page and its charts.
+    fn write(&self, html: impl Fn() -> String, svg: impl Fn() -> String) -> Result<(), String> {
+        if let Some(path) = &self.report {
+            write_text(path, &html())?;
+        }
+        if let Some(path) = &self.svg {
+            write_text(path, &svg())?;
+        }
+        if let Some(path) = &self.png {
+            write_png(path, &svg())?;
+        }
+        Ok(())
     }
 }
 

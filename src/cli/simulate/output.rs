@@ -54,6 +54,18 @@ impl Simulate {
     pub(super) fn text(&self, prepared: &Prepared, runs: &[Run], took: f64) -> String {
         let load = &prepared.load;
         let days = load.span().seconds() / 86_400.0;
+        let counted = from_count(count_of(runs.len()));
+        format!(
+            "{}\n{} simulated in {took:.2} s, {:.0} ms a day and course.\n",
+            self.told(prepared, runs),
+            if days >= 1.0 { format!("{days:.1} days") } else { load.span().to_string() },
+            1000.0 * took / days.max(f64::MIN_POSITIVE) / counted.max(1.0)
+        )
+    }
+
+    /// The load, what was assumed, and the figures.
+    pub(super) fn told(&self, prepared: &Prepared, runs: &[Run]) -> String {
+        let load = &prepared.load;
         let mut text = format!(
             "Load {}: {}, mean {} and peak {} requests per second\n",
             self.load_name(),
@@ -67,13 +79,6 @@ impl Simulate {
         }
         text.push('\n');
         text.push_str(&table(&figures_table(runs)));
-        let counted = from_count(count_of(runs.len()));
-        let _ = writeln!(
-            text,
-            "\n{} simulated in {took:.2} s, {:.0} ms a day and course.",
-            if days >= 1.0 { format!("{days:.1} days") } else { load.span().to_string() },
-            1000.0 * took / days.max(f64::MIN_POSITIVE) / counted.max(1.0)
-        );
         text
     }
 
@@ -136,22 +141,25 @@ impl Simulate {
     }
 
     pub(super) fn to_report<'a>(&self, prepared: &Prepared, runs: &'a [Run]) -> Report<'a> {
-        let rows = figures_table(runs).into_iter().skip(1);
         Report {
             title: runs.first().map_or_else(String::new, |run| run.name.clone()),
             load: self.load_name().to_owned(),
             assumptions: prepared.assumptions.clone(),
             connections: prepared.settings.database.map(|database| (database.connections, database.per_pod)),
             latency_objective: prepared.settings.latency_objective,
-            figures: rows
-                .filter_map(|row| {
-                    let mut cells = row.into_iter();
-                    Some((cells.next()?, cells.collect()))
-                })
-                .collect(),
+            figures: figures_of(runs),
             runs,
         }
     }
+}
+
+/// What each figure is called, with its value for each course.
+pub(super) fn figures_of(runs: &[Run]) -> Vec<(String, Vec<String>)> {
+    let named = |row: Vec<String>| {
+        let mut cells = row.into_iter();
+        Some((cells.next()?, cells.collect()))
+    };
+    figures_table(runs).into_iter().skip(1).filter_map(named).collect()
 }
 
 /// A figure of a course, with what it is called.

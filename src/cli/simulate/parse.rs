@@ -17,6 +17,12 @@ pub(super) fn coefficients(text: &str) -> Result<(f64, f64), String> {
     }
 }
 
+pub(super) fn percentage(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|percent| (0.0..100.0).contains(percent)).ok_or_else(|| {
+        format!("{text:?} is not a percentage: write a number from 0 to below 100, for example 0.1")
+    })
+}
+
 pub(super) fn granted(text: &str) -> Result<(String, u32), String> {
     let fault = || "write NAME=CONNECTIONS, for example orders-db=400".to_owned();
     let (name, connections) = text.split_once('=').ok_or_else(fault)?;

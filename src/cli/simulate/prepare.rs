@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::super::files::read_policy;
 use super::super::table::figure;
 use super::load::read_load;
-use super::{DaysChoice, OverloadChoice, Prepared, Simulate};
-use crate::api::TargetKind;
+use super::{DaysChoice, MOST_PODS, OverloadChoice, Prepared, Simulate};
+use crate::api::{ScalingPolicy, TargetKind};
 use crate::control::{ConnectionSource, Policy};
 use crate::simulate::{
-    Database, Days, Overload, PlantSettings, PolicyScaler, Quantity, Scaler, SensorSettings, ServiceSettings,
-    Settings, Simulable, map, shares,
+    Database, Days, Member, Overload, PlantSettings, PolicyScaler, Quantity, Scaler, SensorSettings, Service,
+    ServiceSettings, Settings, Simulable, map, shares,
 };
 use crate::time::Span;
 
@@ -20,6 +20,11 @@ const Z90: f64 = 1.281_551_565_545;
 impl Simulate {
     pub(super) fn prepare(&self) -> Result<Prepared, String> {
         let (object, policy) = read_policy(&self.policy)?;
+        self.prepare_for(object, policy)
+    }
+
+    /// For a policy that was read.
+    pub(super) fn prepare_for(&self, object: ScalingPolicy, policy: Policy) -> Result<Prepared, String> {
         let sensor = SensorSettings {
             scrape_interval: self.scrape_interval,
             window: self.metric_window,
@@ -31,6 +36,10 @@ impl Simulate {
         if self.service_time == Span::ZERO {
             return Err("--service-time must be longer than 0s: write for example 50ms".to_owned());
         }
+        if self.latency_slo == Some(Span::ZERO) {
+            return Err("--latency-slo must be longer than 0s: nothing is answered at once".to_owned());
+        }
+        self.check_budgets(&policy)?;
         let policy = Policy { seed: self.seed, ..policy };
         let scripts: Result<Vec<_>, String> = self
             .guard
@@ -49,6 +58,10 @@ impl Simulate {
             capacity,
             &mut assumptions,
         )?;
+        if self.days != DaysChoice::All && load.span() <= Span::from_seconds(86_400) {
+            return Err("--days even and odd take a load of more than a day: this one ends within its first"
+                .to_owned());
+        }
         let database = self.database(&policy)?;
         let settings = Settings {
             plant: self.plant(capacity)?,
@@ -73,8 +86,14 @@ impl Simulate {
             },
             initial_replicas: self.initial_replicas,
             step: Span::from_seconds(1),
-            record: self.report.is_some() || self.svg.is_some(),
+            record: self.draws(),
         };
+        let needed = demand_at_peak(&settings, load.peak()).min(policy.max);
+        if i64::from(needed) > MOST_PODS {
+            return Err(format!(
+                "the load takes {needed} replicas at its peak, and up to {MOST_PODS} can be simulated: is --capacity right, and the load in requests per second?"
+            ));
+        }
         let name = object.metadata.name.unwrap_or_else(|| "policy".to_owned());
         let mut scalers = vec![(name.clone(), Scaler::Policy(Box::new(PolicyScaler::new(&simulable))))];
         for with in &self.compare {
@@ -85,6 +104,22 @@ impl Simulate {
         Ok(Prepared { load, settings, simulable, scalers, assumptions })
     }
 
+    /// A budget that nothing draws on is a mistake; among several policies one of them may draw on it.
+    fn check_budgets(&self, policy: &Policy) -> Result<(), String> {
+        let draws = Member::draws_of(policy);
+        let unused = |(name, _): &&(String, u32)| draws.iter().all(|(budget, _)| budget != name);
+        match self.budget.iter().find(unused).filter(|_| !self.one_of_several) {
+            None => Ok(()),
+            Some((name, _)) if draws.is_empty() => {
+                Err(format!("--budget {name}: the policy has no ceilings.connections with a budgetRef"))
+            }
+            Some((name, _)) => {
+                let names: Vec<_> = draws.iter().map(|(budget, _)| budget.as_str()).collect();
+                Err(format!("--budget {name}: the policy draws on {}", names.join(", ")))
+            }
+        }
+    }
+
     /// What one replica carries.
     pub(super) fn capacity_per_pod(
         &self,
@@ -92,7 +127,7 @@ impl Simulate {
         assumptions: &mut Vec<String>,
     ) -> Result<f64, String> {
         if let Some(&capacity) = self.capacity.first() {
-            if capacity.is_finite() && capacity > 0.0 {
+            if (1e-6..=1e12).contains(&capacity) {
                 return Ok(capacity);
             }
             return Err(
@@ -163,7 +198,8 @@ impl Simulate {
     ) -> Result<(String, Scaler), String> {
         let policy = &simulable.policy;
         let count = |text: &str, what: &str| {
-            text.parse::<u32>().ok().filter(|count| *count >= 1).ok_or_else(|| {
+            let sound = |count: &u32| (1..=MOST_PODS).contains(&i64::from(*count));
+            text.parse::<u32>().ok().filter(sound).ok_or_else(|| {
                 format!("--compare {with}: {text:?} is not {what}: write a whole number, 1 or more")
             })
         };
@@ -202,4 +238,9 @@ impl Simulate {
             }
         })
     }
+}
+
+/// Pods that carry this much at full utilization.
+fn demand_at_peak(settings: &Settings, peak: f64) -> u32 {
+    Service::new(settings.service).demand(peak)
 }

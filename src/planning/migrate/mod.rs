@@ -6,7 +6,7 @@ mod schedule;
 
 use std::fmt::Write as _;
 
-use k8s_openapi::api::autoscaling::v2::{HPAScalingRules, HorizontalPodAutoscalerBehavior};
+use k8s_openapi::api::autoscaling::v2::{HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscalerBehavior};
 use serde_json::Value;
 
 use crate::api::ScalingPolicy;
@@ -19,6 +19,9 @@ pub struct Migrated {
     pub from: String,
     /// The policy, as YAML.
     pub policy: String,
+    /// The same with the behavior that the object has where it says nothing, which is HPA's own: what a replay of the
+    /// object goes by.
+    pub as_it_was: String,
     /// What must be looked at: what has no equal here, and what was guessed.
     pub remarks: Vec<String>,
 }
@@ -47,8 +50,13 @@ pub fn migrate(documents: &[String]) -> Result<Vec<Migrated>, String> {
         migrated.push(draft.finish()?);
     }
     if migrated.is_empty() {
-        let found = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
-        return Err(format!("there is neither a HorizontalPodAutoscaler nor a ScaledObject, only {found}"));
+        if kinds.is_empty() {
+            return Err("the file is empty: write a HorizontalPodAutoscaler or a ScaledObject".to_owned());
+        }
+        return Err(format!(
+            "there is neither a HorizontalPodAutoscaler nor a ScaledObject, only {}",
+            kinds.join(", ")
+        ));
     }
     Ok(migrated)
 }
@@ -121,15 +129,16 @@ impl Draft {
             self.remark("scale-down is gradual by default (25 % or 10 pods a minute); HPA's 100 % in 15 s stands in no policy here");
         }
         self.remark("add ceilings.connections: the other autoscaler had none, and the database has one");
-        let policy = self.yaml();
+        let policy = self.yaml(self.behavior.as_ref());
+        let as_it_was = self.yaml(Some(&with_defaults(self.behavior.clone())));
         let object: ScalingPolicy = serde_saphyr::from_str(&policy)
             .map_err(|error| format!("{}: its policy is not valid: {error}", self.from))?;
         Policy::compile(&object.spec)
             .map_err(|error| format!("{}: its policy is not valid: {error}", self.from))?;
-        Ok(Migrated { from: self.from, policy, remarks: self.remarks })
+        Ok(Migrated { from: self.from, policy, as_it_was, remarks: self.remarks })
     }
 
-    fn yaml(&self) -> String {
+    fn yaml(&self, behavior: Option<&HorizontalPodAutoscalerBehavior>) -> String {
         let mut yaml = format!("# From {}.\n", one_line(&self.from));
         // Writing to a String cannot fail.
         for remark in &self.remarks {
@@ -174,7 +183,7 @@ impl Draft {
                 quoted(&metric.query)
             );
         }
-        if let Some(behavior) = &self.behavior {
+        if let Some(behavior) = behavior {
             let sides = [("scaleUp", &behavior.scale_up), ("scaleDown", &behavior.scale_down)];
             let written: Vec<_> = sides
                 .into_iter()
@@ -194,6 +203,24 @@ impl Draft {
             );
         }
         yaml
+    }
+}
+
+/// What HPA v2 does where its behavior says nothing.
+fn with_defaults(behavior: Option<HorizontalPodAutoscalerBehavior>) -> HorizontalPodAutoscalerBehavior {
+    let policy = |kind: &str, value| HPAScalingPolicy { type_: kind.to_owned(), value, period_seconds: 15 };
+    let filled = |rules: Option<HPAScalingRules>, seconds, policies: Vec<HPAScalingPolicy>| {
+        let rules = rules.unwrap_or_default();
+        Some(HPAScalingRules {
+            stabilization_window_seconds: rules.stabilization_window_seconds.or(Some(seconds)),
+            policies: rules.policies.or(Some(policies)),
+            ..rules
+        })
+    };
+    let behavior = behavior.unwrap_or_default();
+    HorizontalPodAutoscalerBehavior {
+        scale_up: filled(behavior.scale_up, 0, vec![policy("Percent", 100), policy("Pods", 4)]),
+        scale_down: filled(behavior.scale_down, 300, vec![policy("Percent", 100)]),
     }
 }
 
