@@ -207,8 +207,12 @@ impl Pods {
     }
 
     fn care_for(&mut self, pod: Pod) {
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        if node.is_some_and(|node| node != NODE) {
+        let spec = pod.spec.as_ref();
+        let node = spec.and_then(|spec| spec.node_name.as_deref());
+        let scheduler = spec.and_then(|spec| spec.scheduler_name.as_deref());
+        // Pods of another node, and those that another scheduler is to bind, are not ours.
+        let awaits_another = node.is_none() && scheduler.is_some_and(|name| name != "default-scheduler");
+        if awaits_another || node.is_some_and(|node| node != NODE) {
             return;
         }
         let uid = pod.uid().unwrap_or_default();
