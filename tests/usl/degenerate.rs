@@ -237,7 +237,7 @@ fn sizes_too_large_for_a_count_and_single_points_are_refused_in_words() {
     for (rows, said) in [
         (vec![], "0 measurements cannot give three coefficients"),
         (vec![row(1.0, 10.0)], "1 measurements cannot give"),
-        (vec![row(4.0, 10.0); 20], "the measurements are of 1 distinct sizes"),
+        (vec![row(4.0, 10.0); 20], "the measurements are of 1 distinct size:"),
         (vec![row(0.0, 10.0)], "measurement 1: 0 is not a size"),
         (vec![row(1.0, 10.0), row(1e10, 10.0)], "measurement 2: 10000000000 is not a size"),
         (vec![row(f64::NAN, 10.0)], "measurement 1: NaN is not a size"),
