@@ -14,7 +14,7 @@
 mod common;
 
 use common::{answered, fresh, policy};
-use plimsoll::control::{ConditionType, Memory, Policy, Reason};
+use plimsoll::control::{ConditionType, Memory, Policy, Reason, Rollout, Workload, decide};
 use plimsoll::signal::{Age, Answer, Reading, SignalState};
 use plimsoll::simulate::{Course, Plant, PlantSettings, Tick};
 use plimsoll::time::{Span, Time};
@@ -160,6 +160,39 @@ fn constant_load_keeps_the_count_through_rollouts_crash_loops_and_evictions() {
             disturb(&mut course.plant);
             let ticks = course.run(minutes(30));
             assert_eq!(counts(&ticks), [10], "{kind} under {name}");
+        }
+    }
+}
+
+#[test]
+fn pods_that_nobody_asked_for_are_no_demand_and_no_reason_to_remove_others() {
+    let level = "metrics:\n- name: busy\n  prometheus: {query: avg(busy)}\n  target: {type: Value, value: 80}\nsmoothing: \
+                 {scaleDownHalfLifeSeconds: 0}\nbehavior: {scaleDown: {stabilizationWindowSeconds: 0}}\n";
+    // Four are asked for, and seven are Ready: the surge of a rollout, or what a scale-in has yet to take.
+    let cases = [
+        ("a level that has not fallen yet", 80.0, None),
+        ("twice the target on all seven", 160.0, Some(8)),
+        ("the load of four, shared by seven", 80.0 * 4.0 / 7.0, None),
+    ];
+    for rollout in [Rollout::Progressing, Rollout::Settled] {
+        for (name, value, expected) in cases {
+            let mut memory = Memory::default();
+            for tick in 0..8 {
+                let now = START + Span::from_seconds(15 * tick);
+                let surged = Workload { spec_replicas: 4, rollout, ..common::workload(7, now) };
+                let world = common::observation(surged, vec![fresh(value)]);
+                let (decision, next) = decide(&policy(level), &world, memory, now);
+                memory = next;
+                assert_eq!(decision.write, expected, "{name}, {rollout:?}: {decision:#?}");
+                if expected.is_some() {
+                    let says = |text: &str| decision.steps.iter().any(|step| step.message.contains(text));
+                    assert!(
+                        says("busy: 4 pods, without 3 that nobody asked for, × 160 ÷ 80 = 8"),
+                        "{decision:#?}"
+                    );
+                    break;
+                }
+            }
         }
     }
 }

@@ -130,6 +130,7 @@ fn weigh(
     let ground = Ground {
         policy,
         counts: &counts,
+        asked: spec,
         base,
         scale_down_window,
         keep: kept(policy),
@@ -230,7 +231,6 @@ fn weigh(
     let wants_age = wants_age || may_step_down && guards.step_down() == StepDown::AwaitsAge;
     let decision =
         report(now, spec, writes, wants_age, trail, demand, limits, counts, outcome, conditions, lasting);
-    let scalability = memory.scalability_report(policy);
     Decision {
         footprint: Some(footprint),
         guards: guarded,
@@ -240,7 +240,7 @@ fn weigh(
         slo,
         advice,
         deficit,
-        scalability,
+        scalability: memory.scalability_report(policy),
         ..decision
     }
 }

@@ -47,6 +47,8 @@ pub(super) enum Fitness {
 pub(super) struct Ground<'a> {
     pub(super) policy: &'a Policy,
     pub(super) counts: &'a Counts,
+    /// Replicas asked for.
+    pub(super) asked: u32,
     /// The count that serves demand: replicas asked for, less the headroom's.
     pub(super) base: u32,
     /// How far back a scale-in looks.
@@ -64,6 +66,16 @@ pub(super) struct Ground<'a> {
     /// The share of themselves at which targets are held, above 0: an error budget moves them.
     pub(super) target_share: f64,
     pub(super) now: Time,
+}
+
+impl Ground<'_> {
+    /// The pods that a level is an average over.
+    fn averaged(&self, signal: &Signal) -> u32 {
+        match signal.averaged_over {
+            AveragedOver::Serving => self.counts.serving,
+            AveragedOver::Warm => self.counts.warm,
+        }
+    }
 }
 
 /// Works out what the signals ask for.
@@ -125,8 +137,8 @@ struct Need {
     rise: f64,
     /// Headroom that was learnt.
     headroom: Option<HeadroomReport>,
-    /// With headroom and the rise.
-    headed: f64,
+    /// With headroom and the rise, by no more pods than were asked for.
+    of_asked: f64,
     /// As growth sees it.
     grow: f64,
     /// As shrinking sees it: never less than the raw value asks for.
@@ -178,11 +190,10 @@ fn see<'a>(
     reading: &Reading,
     memory: &mut SignalMemory,
 ) -> Seen<'a> {
-    let averaged = match signal.averaged_over {
-        AveragedOver::Serving => ground.counts.serving,
-        AveragedOver::Warm => ground.counts.warm,
-    };
+    let averaged = ground.averaged(signal);
     let pods = if signal.kind == TargetKind::AverageValue { 1.0 } else { from_count(averaged) };
+    // Surge is no demand: a level that has yet to fall is not multiplied with it.
+    let asked_for = pods.min(from_count(ground.asked.max(1)));
     let surroundings = Surroundings {
         serving: ground.counts.serving,
         largest_value: if signal.role == Role::Leading {
@@ -210,12 +221,13 @@ fn see<'a>(
         let learnt = headroom.filter(|headroom| headroom.added).map_or(0.0, |headroom| headroom.replicas);
         let headed =
             (bare + added + (bare * (policy.headroom_factor - 1.0)).max(learnt)) / ground.target_share;
-        let grow = memory.fast.update(headed, ground.now, policy.scale_up_half_life);
+        let of_asked = headed * asked_for / pods;
+        let grow = memory.fast.update(of_asked, ground.now, policy.scale_up_half_life);
         let slow = memory.slow.update(headed, ground.now, policy.scale_down_half_life);
         let lags = policy.compat == Compat::None && slow > headed * (1.0 + SMOOTHING_TAIL);
         let shrink = if lags { slow } else { headed };
         memory.need.push(headed, ground.now, ground.keep);
-        Need { bare, rise, headroom, headed, grow, shrink }
+        Need { bare, rise, headroom, of_asked, grow, shrink }
     });
     Seen { signal, judged, need }
 }
@@ -365,17 +377,19 @@ fn need_sentence(ground: &Ground<'_>, seen: &Seen<'_>, need: Need) -> String {
     if (ground.target_share - 1.0).abs() > f64::EPSILON {
         head = format!("{head}, at {} of the target for the error budget,", percent(ground.target_share));
     }
-    let needs = spelled(need.headed);
+    let needs = spelled(need.of_asked);
     match signal.kind {
         TargetKind::AverageValue => {
             format!("{}: {value} ÷ {target} per replica{head} = {needs}", signal.name)
         }
         TargetKind::Value | TargetKind::Utilization => {
-            let pods = match signal.averaged_over {
-                AveragedOver::Serving => ground.counts.serving,
-                AveragedOver::Warm => ground.counts.warm,
+            let averaged = ground.averaged(signal);
+            let pods = averaged.min(ground.asked.max(1));
+            let surge = match averaged.saturating_sub(pods) {
+                0 => String::new(),
+                more => format!(", without {more} that nobody asked for,"),
             };
-            format!("{}: {pods} pods × {value} ÷ {target}{head} = {needs}", signal.name)
+            format!("{}: {pods} pods{surge} × {value} ÷ {target}{head} = {needs}", signal.name)
         }
     }
 }
