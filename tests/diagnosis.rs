@@ -202,6 +202,39 @@ fn where_sharing_is_off_an_enforced_budget_is_in_trouble_and_an_observed_one_is_
 }
 
 #[test]
+fn a_ceiling_names_the_pool_that_would_carry_all_replicas_or_that_none_would() {
+    // 50 replicas and a quarter of them for a rollout, rounded up, are 63 pods.
+    for (connections, told) in [
+        (1, "; even one connection per pod would not carry maxReplicas 50"),
+        (62, "; even one connection per pod would not carry maxReplicas 50"),
+        (63, "; a pool of 1 per pod would carry maxReplicas 50"),
+        (1000, "; a pool of 15 per pod would carry maxReplicas 50"),
+    ] {
+        for limit in
+            [format!("inline: {{maxConnections: {connections}}}"), "budgetRef: {name: orders}".to_owned()]
+        {
+            let policy = policy(&format!(
+                "ceilings: {{connections: [{{name: orders-db, {limit}, perPod: 20, rolloutOverlap: 0}}]}}\n"
+            ));
+            let mut world = observation(workload(10, START), vec![fresh(1000.0)]);
+            if limit.starts_with("budgetRef") {
+                world.shares = vec![BudgetShare {
+                    budget: "orders".to_owned(),
+                    granted: Some(connections),
+                    excess: 0,
+                    recall: None,
+                    message: String::new(),
+                    sharing_off: false,
+                }];
+            }
+            let decision = decide(&policy, &world, Memory::default(), START).0;
+            let message = &decision.ceilings[0].message;
+            assert!(message.ends_with(told), "{limit}: {message}");
+        }
+    }
+}
+
+#[test]
 fn what_would_help_is_told_with_numbers() {
     let ceiling = |limit: &str| {
         format!("ceilings: {{connections: [{{name: orders-db, {limit}, perPod: 20, rolloutOverlap: 0}}]}}\n")

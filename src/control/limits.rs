@@ -202,7 +202,10 @@ impl Ground<'_> {
             let _ = write!(message, "; {} pods more still hold connections", self.beside);
         }
         let pool = fitting_pool(left, self.connections.overlap, self.shape, self.most);
-        let _ = write!(message, "; a pool of {pool} per pod would carry maxReplicas {}", self.most);
+        let _ = match pool {
+            0 => write!(message, "; even one connection per pod would not carry maxReplicas {}", self.most),
+            _ => write!(message, "; a pool of {pool} per pod would carry maxReplicas {}", self.most),
+        };
     }
 }
 
