@@ -22,6 +22,14 @@ pub struct Grant {
     pub recalled: Option<Time>,
 }
 
+impl Grant {
+    /// The same by the clock of this process: what another one's clock dated in the future is from now on, or a lease would
+    /// last for as long as the two clocks differ.
+    pub(super) fn dated_by(self, now: Time) -> Self {
+        Self { since: self.since.min(now), recalled: self.recalled.map(|recalled| recalled.min(now)), ..self }
+    }
+}
+
 /// How a workload stands with a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -121,7 +121,7 @@ impl Ledger {
             if left && !targets.contains_key(party) {
                 continue;
             }
-            let grant = account.persisted.get(party).copied().unwrap_or_default();
+            let grant = account.persisted.get(party).copied().unwrap_or_default().dated_by(now);
             if *charge > 0 || grant.connections > 0 || targets.contains_key(party) {
                 plan.grants.insert(party.clone(), grant);
             }

@@ -280,6 +280,25 @@ fn a_new_leader_covers_what_runs_and_gives_nothing_more_until_all_has_landed() {
 }
 
 #[test]
+fn what_a_leader_with_another_clock_dated_in_the_future_is_lent_from_now_on() {
+    let ahead = at(3600);
+    let lent = Grant { connections: 80, since: ahead, recalled: Some(ahead) };
+    let mut ledger = Ledger::default();
+    ledger.open("db", [(workload("a"), lent)].into(), Lending::default(), NOW);
+    ledger.set_limit("db", limit(100), Lending::default());
+    see(&mut ledger, "a", 2, 3, 3, NOW);
+    see(&mut ledger, "b", 2, 7, 2, NOW);
+    let dated = turn(&mut ledger, at(15)).grants[&workload("a")];
+    assert_eq!((dated.since, dated.recalled), (at(15), None), "nothing is reached beyond it");
+    assert_eq!(granted(&ledger, "b", at(15)), 20);
+    // A lease of two minutes later, and not an hour.
+    turn(&mut ledger, at(140));
+    turn(&mut ledger, at(141));
+    assert_eq!((granted(&ledger, "a", at(141)), granted(&ledger, "b", at(141))), (30, 70));
+    assert!(!turn(&mut ledger, at(142)).changes);
+}
+
+#[test]
 fn an_unclear_answer_uses_the_smaller_and_charges_the_larger_grant() {
     let mut ledger = ledger(100);
     see(&mut ledger, "a", 1, 5, 5, NOW);
