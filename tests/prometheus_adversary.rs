@@ -277,6 +277,10 @@ async fn ages_and_coverage_that_cannot_be_had_are_said_to_be_unknown() {
     for (age_act, expected) in [
         (Act::Send(values(&["NaN"])), "the age is NaN"),
         (
+            Act::Send(values(&["+Inf"])),
+            "the age is inf, which is no time; write the freshnessQuery as time() - ",
+        ),
+        (
             Act::Send(values(&["-30.5"])),
             "the age is -30.5 s, which is negative; write the freshnessQuery as time() - ",
         ),

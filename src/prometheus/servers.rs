@@ -173,7 +173,9 @@ async fn read_age(server: &Server, plan: &Plan, request: &Evaluation, at: Time) 
 
 pub(super) fn age_of(answered: &Answered) -> Age {
     match &answered.answer {
-        Answer::Value(seconds) if seconds.is_nan() => Age::Unknown("the age is NaN".into()),
+        Answer::Value(seconds) if !seconds.is_finite() => Age::Unknown(format!(
+            "the age is {seconds}, which is no time; write the freshnessQuery as time() - max(timestamp(...))"
+        )),
         // No sample is younger than the moment asked for; -0.1 may be left of a subtraction.
         Answer::Value(seconds) if *seconds < -1.0 => Age::Unknown(format!(
             "the age is {seconds} s, which is negative; write the freshnessQuery as time() - max(timestamp(...))"
