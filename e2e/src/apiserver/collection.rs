@@ -47,8 +47,12 @@ impl Collection {
 
     /// The objects of a namespace, or of all if it is empty, by namespace and name.
     pub fn list(&self, namespace: &str) -> Vec<Value> {
+        self.all_stored(namespace).iter().map(|object| object.value.clone()).collect()
+    }
+
+    pub(crate) fn all_stored(&self, namespace: &str) -> Vec<Object> {
         let cluster = self.server.lock();
-        cluster.store.list(&self.kind.storage, namespace).map(|(_, object)| object.value.clone()).collect()
+        cluster.store.list(&self.kind.storage, namespace).map(|(_, object)| Arc::clone(object)).collect()
     }
 
     /// Creates an object.

@@ -13,6 +13,8 @@ pub enum On {
     Event,
     /// Writes of a budget's grants.
     Grant,
+    /// Writes of the lease.
+    Lease,
     /// Reads of a count.
     Get,
     /// Lists of all kinds.
@@ -53,7 +55,7 @@ impl On {
     /// The faults that such requests can meet.
     pub const fn classes(self) -> &'static [ApiClass] {
         match self {
-            Self::Scale | Self::Status | Self::Event | Self::Grant => &[
+            Self::Scale | Self::Status | Self::Event | Self::Grant | Self::Lease => &[
                 ApiClass::Conflict,
                 ApiClass::Throttle,
                 ApiClass::ServerError,

@@ -13,6 +13,7 @@ use plimsoll::prometheus::{Broken, FailureKind, Transport};
 use serde_json::json;
 use tokio::time::sleep;
 
+use super::ahead::{BAD_EVENTS, asks_for_bad_events};
 use super::budgets::Budget;
 use super::dice::{Dice, Draw};
 use super::fault::{MetricClass, MetricFault};
@@ -171,7 +172,9 @@ impl Questions {
         };
         let metrics = &self.metrics;
         let form = form_of(&query);
+        let bad_events = asks_for_bad_events(&query);
         let truth = match form {
+            Form::Value if bad_events => Some(BAD_EVENTS),
             Form::Value => metrics.value(workload, at),
             Form::Age => metrics.age(workload, at),
             Form::Coverage => Some(1000.0),
@@ -197,8 +200,8 @@ impl Questions {
             Some(_) => None,
         };
         let replicas = metrics.world().asked(workload);
-        let is_rival = query.contains("rival");
-        metrics.ledger.state().answers.get_mut(workload).into_iter().filter(|_| !is_rival).for_each(
+        let is_beside = bad_events || query.contains("rival");
+        metrics.ledger.state().answers.get_mut(workload).into_iter().filter(|_| !is_beside).for_each(
             |answers| {
                 answers.push(Answered {
                     operator: self.operator,
@@ -267,7 +270,9 @@ impl Questions {
                 Some(json!([seconds(at), value.to_string()]))
             })
             .collect();
-        if form == Form::Value && !query.contains("rival") && values.len() > 1 {
+        // A forecast's past has gaps between its steps in which anything may have been asked for.
+        let is_whole = step < milliseconds(LOOK_BACK);
+        if form == Form::Value && is_whole && !query.contains("rival") && values.len() > 1 {
             let since = Duration::from_millis(u64::try_from(from).unwrap_or(0));
             let mut state = metrics.ledger.state();
             state

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::ahead::look_ahead;
 use super::budgets::{self, Budget};
 use super::demand::Demand;
 use super::dice::{Dice, Draw};
 use super::fault::{ApiClass, ApiFault, Crash, MetricClass, MetricFault, Moment, On, WriteKind};
+use super::leases;
 use crate::random::Random;
 
 /// When faults and people begin.
@@ -192,6 +194,9 @@ impl Scenario {
         if shared {
             budgets::share_out(&mut scenario, dice);
         }
+        if scenario.pair {
+            leases::contend(&mut scenario, dice);
+        }
         scenario
     }
 
@@ -245,11 +250,13 @@ fn workload(dice: Dice, index: u64, calm: Duration) -> Workload {
     }
     let most = random.level(4.0, 25.0);
     let gauge = random.chance(0.5);
+    let mut asked = policy_spec(&mut random, &name, stateful, gauge);
+    look_ahead(dice, &name, &mut asked);
     Workload {
         manifest: json!({"metadata": {"name": name}, "spec": spec}),
         policy: json!({
             "apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": name},
-            "spec": policy_spec(&mut random, &name, stateful, gauge),
+            "spec": asked,
         }),
         demand: Demand::draw(dice.of("demand"), most, calm),
         gauge,

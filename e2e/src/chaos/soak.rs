@@ -108,7 +108,7 @@ pub fn classes() -> Vec<&'static str> {
     let mut classes: Vec<&'static str> = ApiClass::ALL.iter().map(|class| class.name()).collect();
     classes.extend(MetricClass::ALL.iter().map(|class| class.name()));
     classes.extend(["clock: jump forward", "clock: jump back", "operator: crash", "operator: stopped"]);
-    for kind in [WriteKind::Scale, WriteKind::Status, WriteKind::Event, WriteKind::Grant] {
+    for kind in [WriteKind::Scale, WriteKind::Status, WriteKind::Event, WriteKind::Lease, WriteKind::Grant] {
         classes.extend([kind.crash(false), kind.crash(true)]);
     }
     let deeds = [

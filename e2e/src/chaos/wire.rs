@@ -24,7 +24,7 @@ use super::metrics::milliseconds;
 use super::oracle;
 use super::scenario::Scenario;
 use super::stream;
-use crate::apiserver::{ApiServer, ApiService, ResourceRequest, Verb, object};
+use crate::apiserver::{ApiServer, ApiService, Object, ResourceRequest, Verb, object};
 
 /// How long the operator's client waits for anything to come, as the program sets it.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
@@ -139,7 +139,7 @@ impl Wire {
         let Some(asked) = asked else { return self.forward(request).await };
         if let Some(until) = self.partitioned() {
             self.ledger.count(ApiClass::Partition.name());
-            for kind in WATCHED.into_iter().chain([READ, "get"]) {
+            for kind in WATCHED.into_iter().chain([READ, "get", "leases"]) {
                 self.ledger.disturb(kind);
             }
             sleep(until.saturating_sub(self.ledger.now()) + Duration::from_millis(10)).await;
@@ -162,6 +162,9 @@ impl Wire {
             ));
             if asked.verb == Verb::Get {
                 self.ledger.disturb("get");
+            }
+            if kind == Some(WriteKind::Lease) {
+                self.ledger.disturb("leases");
             }
             if matches!(asked.verb, Verb::List | Verb::Watch) {
                 WATCHED
@@ -372,16 +375,16 @@ impl Wire {
             oracle::budget::note(self, &asked.name);
         }
         if let (Some(before), Some(index)) = (before, workload) {
-            let from = object::count(&before, &["spec", "replicas"]);
+            let from = object::count(&before.value, &["spec", "replicas"]);
             let after = self.target(asked);
-            let to = after.as_ref().map_or(0, |after| object::count(after, &["spec", "replicas"]));
+            let to = after.as_ref().map_or(0, |after| object::count(&after.value, &["spec", "replicas"]));
             if response.status().is_success() {
                 let landed = self.ledger.now();
                 let clock = milliseconds(sent) + self.ledger.state().clock_error(sent);
                 let term = self.ledger.state().holders.len();
                 let write = ScaleWrite { operator: self.operator, term, sent, landed, clock, from, to };
                 self.ledger.say(format!("process {} scales {} {from} → {to}", self.operator, asked.name));
-                oracle::write::judge(self, index, &before, &write);
+                oracle::write::judge(self, index, &before.value, &write);
                 self.ledger
                     .state()
                     .writes
@@ -398,8 +401,8 @@ impl Wire {
         Ok(response)
     }
 
-    fn target(&self, asked: &ResourceRequest) -> Option<serde_json::Value> {
-        self.server.collection("apps", "v1", &asked.resource).ok()?.get(&asked.namespace, &asked.name)
+    fn target(&self, asked: &ResourceRequest) -> Option<Object> {
+        self.server.collection("apps", "v1", &asked.resource).ok()?.stored(&asked.namespace, &asked.name)
     }
 
     async fn forward(&self, request: Request<Bytes>) -> Result<Response<Body>, BoxError> {
@@ -460,6 +463,7 @@ fn concerns(on: On, asked: &ResourceRequest) -> bool {
         On::Status => write_kind(asked) == Some(WriteKind::Status),
         On::Event => write_kind(asked) == Some(WriteKind::Event),
         On::Grant => write_kind(asked) == Some(WriteKind::Grant),
+        On::Lease => write_kind(asked) == Some(WriteKind::Lease),
         On::Get => asked.verb == Verb::Get,
         On::Lists => asked.verb == Verb::List,
         On::Watch(kind) => asked.resource == kind && matches!(asked.verb, Verb::Watch | Verb::List),

@@ -12,7 +12,7 @@ use super::ceiling::Strategy;
 use super::end;
 use super::facts;
 use super::write::{BLUR, DISTURBED, EVALUATION, staleness};
-use crate::apiserver::object;
+use crate::apiserver::{Object, object};
 use crate::chaos::budgets::Budget;
 use crate::chaos::fault::READ;
 use crate::chaos::ledger::{PolicyFacts, ScaleWrite, State};
@@ -66,12 +66,12 @@ pub(in crate::chaos) fn note_unanswered(wire: &Wire, name: &str, body: &[u8]) {
 /// included, are within what the database gives.
 pub(in crate::chaos) fn judge(wire: &Wire, index: usize, write: &ScaleWrite) {
     let (server, scenario) = (&wire.server, &wire.scenario);
-    let pods = server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
+    let pods = super::pods(server);
     let state = wire.ledger.state();
     let target = |index: usize| {
         let workload = scenario.workloads.get(index)?;
         let plural = if workload.stateful { "statefulsets" } else { "deployments" };
-        server.collection("apps", "v1", plural).ok()?.get(NAMESPACE, &workload.name)
+        server.collection("apps", "v1", plural).ok()?.stored(NAMESPACE, &workload.name)
     };
     let case = Case { state: &state, scenario, pods: &pods, write, index };
     let why = (0..scenario.budgets.len()).find_map(|budget| case.verdict(budget, target).err());
@@ -87,7 +87,7 @@ pub(in crate::chaos) fn judge(wire: &Wire, index: usize, write: &ScaleWrite) {
 struct Case<'a> {
     state: &'a State,
     scenario: &'a Scenario,
-    pods: &'a [Value],
+    pods: &'a [Object],
     write: &'a ScaleWrite,
     index: usize,
 }
@@ -99,7 +99,7 @@ struct Part {
 }
 
 impl Case<'_> {
-    fn verdict(&self, budget: usize, target: impl Fn(usize) -> Option<Value>) -> Result<(), String> {
+    fn verdict(&self, budget: usize, target: impl Fn(usize) -> Option<Object>) -> Result<(), String> {
         if self.part(self.index, budget).is_none() {
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl Case<'_> {
                 return Ok(());
             }
             let Some(part) = self.part(index, budget) else { continue };
-            let (reach, how) = self.reach(index, &part, target(index).as_ref());
+            let (reach, how) = self.reach(index, &part, target(index).as_ref().map(|target| &target.value));
             sum = sum.saturating_add(reach);
             words.push(how);
         }
@@ -168,7 +168,8 @@ impl Case<'_> {
         let known =
             if index == self.index { Duration::from_secs(10) } else { staleness(self.state, "pods", sent) };
         let until = milliseconds(sent.saturating_sub(known));
-        let ours = self.pods.iter().filter(|pod| object::label(pod, "app") == Some(name));
+        let ours =
+            self.pods.iter().map(|pod| &pod.value).filter(|pod| object::label(pod, "app") == Some(name));
         let ending = ours.filter(|pod| began_to_end(pod).is_some_and(|at| at <= until)).count();
         let beside = plimsoll::number::count_of(ending);
         let (replicas, more) = target.map_or((0, 0), |target| {
@@ -303,8 +304,8 @@ fn parties(world: &World<'_>) -> Vec<Party> {
             world.ledger.state().policies.get(index).and_then(|versions| versions.last()?.1.clone())?;
         let target = world.target(index)?;
         let acts = facts.spec.mode != Mode::DryRun && facts::freezes(&facts).is_empty();
-        let replicas = object::count(&target, &["spec", "replicas"]);
-        Some(Party { spec: facts.spec, strategy: Strategy::of(&target), replicas, acts })
+        let replicas = object::count(&target.value, &["spec", "replicas"]);
+        Some(Party { spec: facts.spec, strategy: Strategy::of(&target.value), replicas, acts })
     };
     (0..world.scenario.workloads.len()).filter_map(party).collect()
 }
@@ -326,9 +327,12 @@ pub fn fewest(world: &World<'_>, index: usize, spec: &ScalingPolicySpec, asked: 
     }
     let parties = parties(world);
     let fits = |budget: usize| {
-        let floor =
-            |party: &Party| party.reach(budget, if party.acts { party.guaranteed() } else { party.replicas });
-        parties.iter().map(floor).fold(0, u32::saturating_add) <= given(world, budget)
+        // What stands still counts as it stands; the one that is judged may yet grow to its floor.
+        let floor = |(other, party): (usize, &Party)| {
+            let count = if party.acts || other == index { party.guaranteed() } else { party.replicas };
+            party.reach(budget, count)
+        };
+        parties.iter().enumerate().map(floor).fold(0, u32::saturating_add) <= given(world, budget)
     };
     let floors_fit = drawn(spec).all(|(_, budget)| fits(budget));
     let guaranteed = parties.get(index).map_or(1, Party::guaranteed);

@@ -13,7 +13,6 @@ use super::{World, is_ready};
 use crate::apiserver::object;
 use crate::chaos::ledger::{PolicyFacts, clock};
 use crate::chaos::metrics::milliseconds;
-use crate::chaos::people::NAMESPACE;
 use crate::chaos::scenario::{BASE, wall_at};
 
 /// Judges a world that has had the time to settle.
@@ -69,8 +68,8 @@ fn settled(world: &World<'_>, index: usize) -> Result<(), String> {
     let Some(target) = world.target(index) else { return Err("it is not there".to_owned()) };
     let facts = world.ledger.state().policies.get(index).and_then(|versions| versions.last()?.1.clone());
     let Some(facts) = facts else { return Err("its policy is not there".to_owned()) };
-    let replicas = object::count(&target, &["spec", "replicas"]);
-    let (fewest, most) = expected(world, index, &facts, &target)?;
+    let replicas = object::count(&target.value, &["spec", "replicas"]);
+    let (fewest, most) = expected(world, index, &facts, &target.value)?;
     let fewest = budget::fewest(world, index, &facts.spec, fewest);
     if replicas < fewest || replicas > most {
         return Err(format!("it has {replicas} replicas, and must have {fewest} to {most}"));
@@ -83,7 +82,7 @@ fn settled(world: &World<'_>, index: usize) -> Result<(), String> {
 pub fn asked_for(world: &World<'_>, index: usize) -> Option<(u32, u32)> {
     let target = world.target(index)?;
     let facts = world.ledger.state().policies.get(index).and_then(|versions| versions.last()?.1.clone())?;
-    expected(world, index, &facts, &target).ok()
+    expected(world, index, &facts, &target.value).ok()
 }
 
 /// The fewest and the most replicas that the workload may have in the end, where it shares nothing.
@@ -148,8 +147,9 @@ fn honest(
             number(&["observedGeneration"])
         ));
     }
-    let pods = world.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
-    let ours: Vec<&Value> = pods.iter().filter(|pod| object::label(pod, "app") == Some(name)).collect();
+    let pods = super::pods(world.server);
+    let ours: Vec<&Value> =
+        pods.iter().map(|pod| &pod.value).filter(|pod| object::label(pod, "app") == Some(name)).collect();
     let count =
         |is: &dyn Fn(&Value) -> bool| plimsoll::number::count_of(ours.iter().filter(|pod| is(pod)).count());
     same("pods.serving", &["pods", "serving"], count(&is_ready))?;

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::people::NAMESPACE;
 use super::scenario::Scenario;
-use crate::apiserver::{ApiServer, object};
+use crate::apiserver::{ApiServer, Object, object};
 
 /// Everything that is judged by.
 pub struct World<'a> {
@@ -29,15 +29,15 @@ pub struct World<'a> {
 
 impl World<'_> {
     /// A workload's Deployment or StatefulSet.
-    pub fn target(&self, index: usize) -> Option<Value> {
+    pub(crate) fn target(&self, index: usize) -> Option<Object> {
         let workload = self.scenario.workloads.get(index)?;
         let plural = if workload.stateful { "statefulsets" } else { "deployments" };
-        self.server.collection("apps", "v1", plural).ok()?.get(NAMESPACE, &workload.name)
+        self.server.collection("apps", "v1", plural).ok()?.stored(NAMESPACE, &workload.name)
     }
 
     /// The count asked of a workload; none if there is no such workload.
     pub fn asked(&self, index: usize) -> Option<u32> {
-        self.target(index).map(|target| object::count(&target, &["spec", "replicas"]))
+        self.target(index).map(|target| object::count(&target.value, &["spec", "replicas"]))
     }
 
     /// The count asked of a workload.
@@ -48,18 +48,19 @@ impl World<'_> {
     /// Whether any pod of a workload is Ready.
     pub fn serves(&self, index: usize) -> bool {
         let Some(workload) = self.scenario.workloads.get(index) else { return false };
-        let pods =
-            self.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
-        let ours = |pod: &&Value| object::label(pod, "app") == Some(workload.name.as_str());
-        pods.iter().filter(ours).any(is_ready)
+        pods(self.server).iter().any(|pod| {
+            object::label(&pod.value, "app") == Some(workload.name.as_str()) && is_ready(&pod.value)
+        })
     }
 
     /// Whether all pods of a workload are of one revision, and none still ends.
     pub fn is_rolled_out(&self, index: usize) -> bool {
         let Some(workload) = self.scenario.workloads.get(index) else { return true };
-        let pods =
-            self.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
-        let ours = pods.iter().filter(|pod| object::label(pod, "app") == Some(workload.name.as_str()));
+        let pods = pods(self.server);
+        let ours = pods
+            .iter()
+            .map(|pod| &pod.value)
+            .filter(|pod| object::label(pod, "app") == Some(workload.name.as_str()));
         let revision = |pod| {
             object::label(pod, "pod-template-hash").or_else(|| object::label(pod, "controller-revision-hash"))
         };
@@ -74,6 +75,11 @@ impl World<'_> {
         let policies = self.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies").ok()?;
         policies.get(NAMESPACE, &workload.name)
     }
+}
+
+/// All pods.
+fn pods(server: &ApiServer) -> Vec<Object> {
+    server.collection("", "v1", "pods").map(|pods| pods.all_stored(NAMESPACE)).unwrap_or_default()
 }
 
 /// Whether a pod is Ready and stays.

@@ -11,7 +11,6 @@ use super::facts::{self, Rules, ceil};
 use crate::apiserver::object;
 use crate::chaos::ledger::{Answered, Form, PolicyFacts, ScaleWrite, State};
 use crate::chaos::metrics::milliseconds;
-use crate::chaos::people::NAMESPACE;
 use crate::chaos::scenario::BASE;
 use crate::chaos::wire::Wire;
 
@@ -63,9 +62,8 @@ struct Pods {
 
 impl Pods {
     fn of(wire: &Wire, name: &str) -> Self {
-        let all =
-            wire.server.collection("", "v1", "pods").map(|pods| pods.list(NAMESPACE)).unwrap_or_default();
-        let ours = all.iter().filter(|pod| object::label(pod, "app") == Some(name));
+        let all = super::pods(&wire.server);
+        let ours = all.iter().map(|pod| &pod.value).filter(|pod| object::label(pod, "app") == Some(name));
         let signs = ours.clone().flat_map(moments).collect();
         let (terminating, alive): (Vec<&Value>, Vec<&Value>) =
             ours.partition(|pod| object::is_terminating(pod));
@@ -319,7 +317,7 @@ impl Case<'_> {
         let since = self.write.clock - i64::from(seconds) * 1000 + milliseconds(BLUR);
         let truly = self.write.sent.saturating_sub(Duration::from_secs(seconds.into())) + BLUR;
         let unfit = |answer: &Answered| {
-            answer.good.is_none() || !self.was_young(policy, answer.asked) || self.leaps(answer)
+            answer.good.is_none() || !self.was_young(policy, answer.asked) || self.leaps(policy, answer)
         };
         // After a jump of the clock either may be what the operator goes by.
         let mut by_clock = self.answers(Form::Value).filter(|answer| shown(answer.asked) >= since);
@@ -328,8 +326,10 @@ impl Case<'_> {
     }
 
     /// Whether an answer is so far from the last that was fit to use that another one must confirm it.
-    fn leaps(&self, answer: &Answered) -> bool {
-        let before = self.answers(Form::Value).filter(|before| before.asked < answer.asked);
+    fn leaps(&self, policy: &PolicyFacts, answer: &Answered) -> bool {
+        let before = self
+            .answers(Form::Value)
+            .filter(|before| before.asked < answer.asked && self.was_young(policy, before.asked));
         let last = before.filter_map(|before| before.good).next_back();
         matches!((answer.good, last), (Some(now), Some(last)) if now < last * COLLAPSE || now * COLLAPSE > last)
     }
@@ -466,16 +466,21 @@ impl Case<'_> {
         }
         let writes = self.state.writes.get(self.index).map(Vec::as_slice).unwrap_or_default();
         let ours = |past: &&ScaleWrite| past.operator == write.operator && past.term == write.term;
-        let known: Vec<&ScaleWrite> = writes.iter().filter(ours).collect();
-        let own = known.iter().map(|past| (past.clock, past.from, past.to));
         // What status told when the process started, if it heard of the policies without a disturbance.
         let heard = staleness(self.state, "scalingpolicies", write.sent) == EVALUATION;
-        let told = self.state.recalled.get(self.index).into_iter().flatten();
+        // A process that could not renew its lease for a while, and leads again, knows no more of what it did itself.
+        let mut disturbed = self.state.disturbed.iter();
+        let led = !disturbed.any(|(at, of)| *of == "leases" && *at >= since && *at <= write.sent);
         // Where that is not certain, only what allows more is taken as known.
-        let told = told
-            .filter(|(operator, _, from, to)| *operator == write.operator && (heard || (from < to) != grows));
-        let known: Vec<(i64, u32, u32)> =
-            own.chain(told.map(|(_, at, from, to)| (*at, *from, *to))).collect();
+        let counts = |known: bool, from: u32, to: u32| known || (from < to) != grows;
+        let own = writes.iter().filter(ours).filter(|past| counts(heard || led, past.from, past.to));
+        let told = self.state.recalled.get(self.index).into_iter().flatten();
+        let told =
+            told.filter(|(operator, _, from, to)| *operator == write.operator && counts(heard, *from, *to));
+        let known: Vec<(i64, u32, u32)> = own
+            .map(|past| (past.clock, past.from, past.to))
+            .chain(told.map(|(_, at, from, to)| (*at, *from, *to)))
+            .collect();
         let limit = |rate: &facts::Rate| {
             // What lies at the edge counts where it allows more.
             let since = |allows: bool| {
