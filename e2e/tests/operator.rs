@@ -216,6 +216,19 @@ async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
+/// A bed with an operator, a policy, and four replicas, as demand has it.
+async fn at_four() -> Bed {
+    let bed = Bed::new();
+    bed.install();
+    bed.put_workload();
+    bed.put_policy();
+    bed.demand.set(38.0);
+    bed.begin();
+    seconds(60).await;
+    assert_eq!(bed.replicas(), 4);
+    bed
+}
+
 fn said(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
 }
@@ -274,6 +287,31 @@ async fn a_verb_that_the_role_lacks_is_named_at_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_watch_is_dead_nothing_moves_and_the_status_says_so() {
+    for resource in ["pods", "deployments", "replicasets"] {
+        let bed = at_four().await;
+        // The watch that runs ends within its minute, and another minute is borne.
+        bed.server.deny(Verb::Watch, resource);
+        bed.server.deny(Verb::List, resource);
+        seconds(180).await;
+        bed.demand.set(95.0);
+        seconds(300).await;
+        assert_eq!(bed.replicas(), 4, "growth on a cluster that nobody sees: {resource}");
+        bed.demand.set(8.0);
+        seconds(900).await;
+        assert_eq!(bed.replicas(), 4, "pods removed from a cluster that nobody sees: {resource}");
+        let sentence = format!("{resource} have not been watched for ");
+        let status = bed.status().to_string();
+        assert!(status.contains(&sentence), "{status}");
+        bed.server.allow_again(Verb::Watch, resource);
+        bed.server.allow_again(Verb::List, resource);
+        bed.demand.set(95.0);
+        seconds(180).await;
+        assert_eq!(bed.replicas(), 10, "{resource}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_autoscalers_to_see_the_operator_works_all_the_same() {
     let bed = Bed::new();
     bed.install();
@@ -302,13 +340,7 @@ async fn an_operator_waits_for_its_definition() {
 
 #[tokio::test(start_paused = true)]
 async fn verbs_lost_later_are_told_and_scaling_goes_on_when_they_return() {
-    let bed = Bed::new();
-    bed.install();
-    bed.put_workload();
-    bed.put_policy();
-    bed.demand.set(38.0);
-    let _running = bed.begin();
-    seconds(60).await;
+    let bed = at_four().await;
     bed.server.deny(Verb::Patch, "deployments/scale");
     bed.demand.set(95.0);
     seconds(60).await;
