@@ -17,6 +17,8 @@ if [ -z "${builder:-}" ]; then
   exit 1
 fi
 
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 binary=${BINARY:-}
 if [ -z "$binary" ]; then
   target=$(uname -m)-unknown-linux-musl
@@ -31,12 +33,18 @@ if [ -z "$binary" ]; then
     rust+=("--remap-path-prefix=$path")
     c+=("-ffile-prefix-map=$path")
   done
-  RUSTFLAGS="${rust[*]}" CFLAGS="${c[*]}" cargo build --locked --features "${FEATURES:-}" --profile image --target "$target" --bin plimsoll
+  # Nor the order of a hash map of a build script, which is drawn anew in each process. Cargo itself, which may download, draws as ever.
+  drawn=()
+  if cc -shared -fPIC -o "$scratch/constant_random.so" scripts/constant_random.c; then
+    drawn=(--config "env.LD_PRELOAD='$scratch/constant_random.so'")
+  else
+    echo "Without cc, two builds may differ in the order of a generated table: the image is not reproducible." >&2
+  fi
+  RUSTFLAGS="${rust[*]}" CFLAGS="${c[*]}" cargo build "${drawn[@]}" --locked --features "${FEATURES:-}" --profile image --target "$target" --bin plimsoll
   binary=$built/$target/image/plimsoll
 fi
 
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+root=$scratch/root
 install -D -m 0755 "$binary" "$root/plimsoll"
 if command -v strip >/dev/null; then strip --strip-debug "$root/plimsoll"; fi
 # The loader and the C library are all that a program that is not static needs of a system.

@@ -10,7 +10,9 @@ if ! command -v buildah >/dev/null; then
 fi
 work=$PWD/target/reproducible
 rm -rf "$work"
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+# What is committed meanwhile belongs to the next comparison.
+commit=$(git rev-parse HEAD)
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit")
 export SOURCE_DATE_EPOCH CARGO_BUILD_JOBS=${JOBS:-$(nproc)}
 unset BINARY ARCHIVE CARGO_TARGET_DIR
 
@@ -18,7 +20,7 @@ unset BINARY ARCHIVE CARGO_TARGET_DIR
 places=(one another-place)
 for place in "${places[@]}"; do
   mkdir -p "$work/$place"
-  git archive HEAD | tar -x -C "$work/$place"
+  git archive "$commit" | tar -x -C "$work/$place"
   began=$SECONDS
   IMAGE=localhost/plimsoll:$place "$work/$place/scripts/image.sh"
   buildah push --quiet --digestfile "$work/$place.digest" "localhost/plimsoll:$place" "dir:$work/$place.image"
@@ -34,4 +36,4 @@ for kind in program digest; do
     exit 1
   fi
 done
-echo "Two builds, one image: $(cat "$work/${places[0]}.digest")"
+echo "Two builds of $commit, one image: $(cat "$work/${places[0]}.digest")"

@@ -55,7 +55,11 @@ impl Bed {
     async fn start() -> Option<Self> {
         let begun = Instant::now();
         let options = NodeOptions {
-            operator: PathBuf::from(env!("CARGO_BIN_EXE_operator")),
+            // The program of an image that is built already, or the one that is built with this test.
+            operator: std::env::var_os("BINARY").map_or_else(
+                || PathBuf::from(env!("CARGO_BIN_EXE_operator")),
+                |binary| repository().join(binary),
+            ),
             image: IMAGE.to_owned(),
             script: repository().join("scripts/image.sh"),
         };
