@@ -251,10 +251,46 @@ fn help_tells_what_each_command_takes() {
         ("top", &["q or Ctrl-C ends it", "--interval", "Example"]),
         ("explain", &["--set", "Example"]),
     ] {
-        let help = prints(&[command, "--help"]);
+        // Wherever its lines end.
+        let help = prints(&[command, "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
         for word in words {
             assert!(help.contains(word), "{command}: {word}");
         }
+    }
+}
+
+#[test]
+fn help_fits_a_terminal_and_its_examples_can_be_copied_from_it() {
+    for command in [
+        "run",
+        "check",
+        "crd",
+        "explain",
+        "top",
+        "simulate",
+        "plan",
+        "lint",
+        "fit",
+        "migrate",
+        "replay",
+        "completion",
+    ] {
+        let help = |columns: &str| {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+            let output = program.args([command, "--help"]).env("COLUMNS", columns).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (narrow, wide) = (help("80"), help("200"));
+        for (text, most) in [(&narrow, 80), (&wide, 100)] {
+            let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(longest.chars().count() <= most, "{command}: {longest}");
+        }
+        // A line that is broken for a narrow terminal is no command any more.
+        let examples = |help: &str| -> Vec<String> {
+            let examples = help.rsplit_once("Example").map_or("", |(_, examples)| examples);
+            examples.lines().filter(|line| line.starts_with("  ")).map(str::to_owned).collect()
+        };
+        assert_eq!(examples(&narrow), examples(&wide), "{command}");
     }
 }
 

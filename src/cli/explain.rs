@@ -15,7 +15,8 @@ use crate::inspect::{Assumption, explain, what_if};
     after_help = "With --set the operator's own decision is run on the workload, its pods and the policy as they are now, with the \
     values of the other metrics as status has them. Nothing is written.\n\n\
     Examples:\n  plimsoll explain checkout -n shop\n  plimsoll explain checkout -n shop --set metrics.rps=900\n  \
-    plimsoll explain checkout -n shop --set metrics.rps=900 --set replicas=12 --set budgets.orders-db=400"
+    plimsoll explain checkout -n shop --set metrics.rps=900 \\\n    \
+    --set replicas=12 --set budgets.orders-db=400"
 )]
 pub(super) struct Explain {
     /// Name of the ScalingPolicy

@@ -24,9 +24,12 @@ use crate::time::Span;
     resource was in use (--utilization), or all of it (--saturated). Its capacity is throughput over utilization. Choose a \
     range in which one version of the workload ran.\n\n\
     Examples:\n  plimsoll fit measurements.csv --svg fit.svg\n  \
-    plimsoll fit --prometheus http://127.0.0.1:9090 --from now-7d --policy checkout.yaml\n  \
-    plimsoll fit --prometheus http://127.0.0.1:9090 --from now-7d --throughput 'sum(rate(requests_total[1m]))' \
-    --replicas 'count(up{job=\"checkout\"} == 1)' --utilization 'sum(busy_workers) / sum(workers)'"
+    plimsoll fit --prometheus http://127.0.0.1:9090 --from now-7d \\\n    \
+    --policy checkout.yaml\n  \
+    plimsoll fit --prometheus http://127.0.0.1:9090 --from now-7d \\\n    \
+    --throughput 'sum(rate(requests_total[1m]))' \\\n    \
+    --replicas 'count(up{job=\"checkout\"} == 1)' \\\n    \
+    --utilization 'sum(busy_workers) / sum(workers)'"
 )]
 pub(super) struct Fit {
     /// CSV file of replicas,throughput; - is standard input

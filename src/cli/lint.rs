@@ -16,7 +16,8 @@ use crate::planning::lint::{self, File, Level, sarif};
     after_help = "Give policies together with their Deployments, PodDisruptionBudgets and Services: several rules are about both. \
     Other kinds are passed over.\n\nThe exit code is 1 where something at least as grave as --fail-on is found.\n\nExample:\n  \
     plimsoll lint policies/*.yaml deployment.yaml\n  plimsoll lint --cluster -n shop --fail-on warning\n  \
-    kubectl get deploy,pdb,svc,hpa -n shop -o yaml | plimsoll lint policies/*.yaml -"
+    kubectl get deploy,pdb,svc,hpa -n shop -o yaml \\\n    \
+    | plimsoll lint policies/*.yaml -"
 )]
 pub(super) struct Lint {
     /// Files to look at; - is standard input

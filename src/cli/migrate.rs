@@ -19,7 +19,8 @@ use crate::planning::migrate::{Migrated, migrate};
     triggers are left out), and the figures stand as a comment above it. Loads and times are those of plimsoll simulate, which can \
     do more: see plimsoll simulate --help.\n\nExample:\n  \
     kubectl get hpa web -n shop -o yaml | plimsoll migrate - > web-policy.yaml\n  \
-    plimsoll migrate hpa.yaml --load trace:business --capacity 90 --scale-to-peak 20"
+    plimsoll migrate hpa.yaml --load trace:business --capacity 90 \\\n    \
+    --scale-to-peak 20"
 )]
 pub(super) struct Migrate {
     /// Files with the objects; - is standard input

@@ -13,8 +13,10 @@ use crate::time::Span;
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Example:\n  plimsoll plan --peak 4000 --surge 3 --per-replica 250 --measured-at 70 --utilization 70 --failures 3\n  \
-    plimsoll plan --peak 600 --surge 1.5 --per-replica 120 --survive-zones 1 --max-connections 500 --connections-per-pod 10"
+    after_help = "Example:\n  plimsoll plan --peak 4000 --surge 3 --per-replica 250 --measured-at 70 \\\n    \
+    --utilization 70 --failures 3\n  \
+    plimsoll plan --peak 600 --surge 1.5 --per-replica 120 --survive-zones 1 \\\n    \
+    --max-connections 500 --connections-per-pod 10"
 )]
 pub(super) struct Plan {
     /// Requests per second at the usual peak

@@ -170,10 +170,15 @@ fn examples() -> String {
          What a metric reads: the first leading AverageValue reads the load, Utilization the busy share of the Ready pods in \
          percent, safety nets the 99th percentile of the latency in seconds; others are left out unless --signal names what \
          they read.\n\n\
-         Examples:\n  plimsoll simulate checkout.yaml --load trace:business --scale-to-peak 50 --compare hpa --compare oracle\n  \
-         plimsoll simulate checkout.yaml --load spike:base=400,peak=2000,at=20m,for=10m,length=1h --report spike.html\n  \
-         plimsoll simulate checkout.yaml --prometheus http://127.0.0.1:9090 --query 'sum(rate(requests_total[1m]))' --from now-7d\n  \
-         plimsoll simulate checkout.yaml --policy search.yaml --budget orders-db=300 --load trace:diurnal-hour \
+         Examples:\n  plimsoll simulate checkout.yaml --load trace:business --scale-to-peak 50 \\\n    \
+         --compare hpa --compare oracle\n  \
+         plimsoll simulate checkout.yaml \\\n    \
+         --load spike:base=400,peak=2000,at=20m,for=10m,length=1h \\\n    \
+         --report spike.html\n  \
+         plimsoll simulate checkout.yaml --prometheus http://127.0.0.1:9090 \\\n    \
+         --query 'sum(rate(requests_total[1m]))' --from now-7d\n  \
+         plimsoll simulate checkout.yaml --policy search.yaml --budget orders-db=300 \\\n    \
+         --load trace:diurnal-hour \
          --load trace:bursty-hour --compare hpa",
         GRAMMAR.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
         traces.join("\n"),
