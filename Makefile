@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 DURATION ?= 2m
 SECONDS ?= 60
+EXECUTIONS ?=
 SEEDS ?= 10000
 FIRST ?= 0
 ONLY ?=
@@ -41,6 +42,8 @@ lint: chart-lint ## Formatting, lints, docs, shell scripts, the chart, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package e2e --features otel --test traces -- -D warnings
+	# As a release is built: an incremental build, as all others here are, does not see every cycle in what it would inline.
+	CARGO_INCREMENTAL=0 cargo --config 'profile.dev.package.plimsoll.opt-level=3' check --package plimsoll --lib --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not installed: scripts are not linted"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences are not checked"; fi
@@ -107,7 +110,7 @@ gameday: ## Plays a failure mode of the runbook: SCENARIO=flapping; lists them w
 	@cargo build --quiet --package e2e --bin gameday
 	@cargo run --quiet --package e2e --bin gameday -- $(SCENARIO)
 
-node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only)
+node-e2e: setup ## The chart on a real node: kubelet and containerd, where they are installed (root only; BINARY= runs a program that is built already)
 	cargo test --package e2e --test real_node -- --nocapture
 
 kind-demo: ## Plimsoll on a kind cluster, with Prometheus, PostgreSQL, a service and load (needs Docker)
@@ -119,8 +122,8 @@ kind-e2e: ## The scenarios on a kind cluster, which is taken away at the end (ne
 kind-down: ## Takes the kind cluster away
 	@scripts/kind.sh down
 
-fuzz: ## Every fuzz target for SECONDS=60, where cargo-fuzz is installed
-	@scripts/fuzz.sh $(SECONDS)
+fuzz: ## Every fuzz target for SECONDS=60 or for EXECUTIONS=10000000, where cargo-fuzz is installed
+	@EXECUTIONS=$(EXECUTIONS) scripts/fuzz.sh $(SECONDS)
 
 sbom: ## Prints the bill of materials as CycloneDX JSON
 	@scripts/sbom.sh

@@ -22,7 +22,7 @@ const RETRY: Span = Span::from_seconds(60);
 pub(super) struct BurnRates {
     slo: Option<Slo>,
     /// For each of [`BURN_WINDOWS`], when it was asked, and the answer.
-    // No array of that length: optimized builds of rustc 1.95 see a cycle in its constant.
+    // No array of that length: builds of rustc 1.95 that are not incremental, such as releases, see a cycle in its constant.
     read: Vec<Option<(Time, Reading)>>,
 }
 
