@@ -19,8 +19,7 @@ use plimsoll::control::{
 use plimsoll::number::from_u64;
 use plimsoll::signal::Moments;
 use plimsoll::simulate::{
-    Days, Load, Overload, PlantSettings, PolicyScaler, Run, Scaler, SensorSettings, ServiceSettings,
-    Settings, Trace, map, simulate,
+    Days, Load, PlantSettings, PolicyScaler, Run, Scaler, Settings, Trace, map, simulate,
 };
 use plimsoll::time::{Span, Time};
 use proptest::prelude::*;
@@ -41,29 +40,12 @@ fn policy(more: &str) -> Policy {
 }
 
 fn settings(start_up: u64, days: Days) -> Settings {
-    Settings {
-        plant: PlantSettings {
-            start_up: Span::from_seconds(start_up),
-            drain: Span::ZERO,
-            capacity_per_pod: CAPACITY,
-            ..PlantSettings::default()
-        },
-        service: ServiceSettings {
-            capacity_per_pod: CAPACITY,
-            scalability: None,
-            service_time: 0.05,
-            overload: Overload::Dropped,
-            late_after: 1.0,
-        },
-        sensor: SensorSettings::default(),
-        database: None,
-        shares: Vec::new(),
-        latency_objective: None,
-        days,
-        initial_replicas: None,
-        step: Span::from_seconds(5),
-        record: false,
-    }
+    let plant = PlantSettings {
+        start_up: Span::from_seconds(start_up),
+        drain: Span::ZERO,
+        ..PlantSettings::default()
+    };
+    Settings { days, record: false, ..common::simulated(plant, CAPACITY, Span::from_seconds(5)) }
 }
 
 fn run(policy: &Policy, load: &Load, settings: &Settings) -> Run {

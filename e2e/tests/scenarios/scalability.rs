@@ -16,9 +16,8 @@ use serde_json::json;
 const LAW: Law = Law { lambda: 14.0, alpha: 0.05, beta: 0.01 };
 const DAYS: u64 = 2;
 
-/// The workload has run for two days, and the operator is started anew: it reads what it was, and holds what that shows.
-pub(crate) async fn learnt_from_the_past(bed: Arc<Bed>) {
-    let namespace = "scalability-learnt";
+/// A Prometheus that knows of two days of a service under the law, busy at every peak; none where it is not installed.
+pub(crate) async fn two_days_of(namespace: &str) -> Option<Prometheus> {
     let past = ServicePast {
         namespace: namespace.to_owned(),
         law: LAW,
@@ -28,10 +27,19 @@ pub(crate) async fn learnt_from_the_past(bed: Arc<Bed>) {
         lasting: Duration::from_secs(DAYS * 86_400),
     };
     let options = PrometheusOptions { past: vec![past], ..PrometheusOptions::default() };
-    let history = match Prometheus::start_with(options).await {
-        Err(StartError::Missing(missing)) => return println!("skipped: {missing}"),
-        history => history.unwrap(),
-    };
+    match Prometheus::start_with(options).await {
+        Err(StartError::Missing(missing)) => {
+            println!("skipped: {missing}");
+            None
+        }
+        history => Some(history.unwrap()),
+    }
+}
+
+/// The workload has run for two days, and the operator is started anew: it reads what it was, and holds what that shows.
+pub(crate) async fn learnt_from_the_past(bed: Arc<Bed>) {
+    let namespace = "scalability-learnt";
+    let Some(history) = two_days_of(namespace).await else { return };
     let stage = Stage::set(&bed, namespace, Workload::of(3)).await.unwrap();
     stage.load(30.0).await.unwrap();
     let fit = json!({

@@ -1,36 +1,21 @@
 //! What an objective's windows burnt is told by Prometheus.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use e2e::bed::{Bed, Stage, Workload};
-use e2e::real::{Prometheus, PrometheusOptions, ServicePast, StartError};
 use plimsoll::api::ScalingPolicy;
-use plimsoll::ceiling::usl::Law;
 use plimsoll::prometheus::ServerConfig;
 use serde_json::json;
 
-/// Pods of ten and more do little beyond what nine do, so that they are busy all the time at each peak.
-const LAW: Law = Law { lambda: 14.0, alpha: 0.05, beta: 0.01 };
+use crate::scalability::two_days_of;
+
 /// Bad is a minute in which pods were this busy.
 const BAD: &str = "avg_over_time((busy_share > bool 0.95)[$window:1m])";
 
 /// A service whose pods were too busy again and again for two days: each window is asked about with its own length.
 pub(crate) async fn burnt_in_each_window(bed: Arc<Bed>) {
     let namespace = "slo-burning";
-    let past = ServicePast {
-        namespace: namespace.to_owned(),
-        law: LAW,
-        target: 10.0,
-        sizes: (2, 14),
-        load: (15.0, 160.0),
-        lasting: Duration::from_hours(48),
-    };
-    let options = PrometheusOptions { past: vec![past], ..PrometheusOptions::default() };
-    let history = match Prometheus::start_with(options).await {
-        Err(StartError::Missing(missing)) => return println!("skipped: {missing}"),
-        history => history.unwrap(),
-    };
+    let Some(history) = two_days_of(namespace).await else { return };
     let stage = Stage::set(&bed, namespace, Workload::of(3)).await.unwrap();
     stage.load(30.0).await.unwrap();
     let slo = json!({
