@@ -13,8 +13,9 @@ use e2e::apiserver::Verb;
 use e2e::bed::{NAMESPACE, SimulatedBed};
 use plimsoll::operator::Election;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 const BUDGETS: (&str, &str, &str) = ("plimsoll.dev", "v1alpha1", "connectionbudgets");
 
@@ -62,6 +63,14 @@ fn granted(bed: &SimulatedBed, name: &str) -> u64 {
 
 fn policy(bed: &SimulatedBed, name: &str) -> Value {
     bed.get("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, name)["status"].clone()
+}
+
+fn election(identity: &str) -> Option<Election> {
+    Some(Election {
+        namespace: NAMESPACE.to_owned(),
+        name: "plimsoll".to_owned(),
+        identity: identity.to_owned(),
+    })
 }
 
 /// Pods that exist, those that end included.
@@ -288,13 +297,6 @@ async fn a_successor_takes_over_what_was_granted_and_grants_on() {
     put_service(&bed, "reports", 2, &json!({}));
     bed.signals.set("checkout", 100.0);
     bed.signals.set("reports", 20.0);
-    let election = |identity: &str| {
-        Some(Election {
-            namespace: NAMESPACE.to_owned(),
-            name: "plimsoll".to_owned(),
-            identity: identity.to_owned(),
-        })
-    };
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
     let one = bed.operator(election("one"), &first);
     seconds(90).await;
@@ -343,4 +345,114 @@ async fn a_limit_that_cannot_be_read_stops_growth_and_removes_no_pod_not_even_af
     assert_eq!(replicas(&bed, "checkout"), 15, "{}", policy(&bed, "checkout"));
     stop.cancel();
     operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_is_not_lowered_below_growth_that_may_still_land() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    bed.signals.set("checkout", 20.0);
+    let stop = CancellationToken::new();
+    // Longer than the operator waits for an answer.
+    let operator = bed.operator_through(slow_to_scale(&bed, Duration::from_secs(8)), None, &stop);
+    seconds(30).await;
+    bed.signals.set("checkout", 150.0);
+    let mut waited = 0;
+    while granted(&bed, "checkout") < 150 {
+        assert!(waited < 300, "{}", budget(&bed));
+        waited += 1;
+        sleep(Duration::from_millis(100)).await;
+    }
+    bed.edit(BUDGETS, "", "orders-db", &json!({"spec": {"limit": {"maxConnections": 30}}})).unwrap();
+    // As far as the rates of growth let it go at once.
+    let next = 6;
+    while replicas(&bed, "checkout") == 2 {
+        let reach = 10 * next;
+        assert!(granted(&bed, "checkout") >= reach, "{}", budget(&bed));
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(replicas(&bed, "checkout"), next);
+    assert_eq!(budget(&bed)["limit"], 30, "the limit was read while the growth was under way");
+    seconds(600).await;
+    assert_eq!((replicas(&bed, "checkout"), granted(&bed, "checkout")), (3, 30), "{}", budget(&bed));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+/// A way to the API server on which each change of a count arrives late.
+fn slow_to_scale(bed: &SimulatedBed, delay: Duration) -> kube::Client {
+    let service = bed.operators_way();
+    let way = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let service = service.clone();
+        async move {
+            if request.method() == http::Method::PATCH && request.uri().path().ends_with("/scale") {
+                // It arrives, whether or not anybody still waits for the answer.
+                let late = tokio::spawn(async move {
+                    sleep(delay).await;
+                    service.oneshot(request).await
+                });
+                return late.await.unwrap();
+            }
+            service.oneshot(request).await
+        }
+    });
+    kube::Client::new(way, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_watch_has_not_told_is_seen_before_more_is_granted() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    put_service(&bed, "reports", 2, &json!({}));
+    bed.signals.set("checkout", 20.0);
+    bed.signals.set("reports", 20.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(30).await;
+    for resource in ["deployments", "replicasets", "pods"] {
+        bed.server.deny(Verb::Watch, resource);
+    }
+    // The watches that run end within their minute, and another minute is borne.
+    seconds(35).await;
+    bed.edit(("apps", "v1", "deployments"), NAMESPACE, "reports", &json!({"spec": {"replicas": 10}}))
+        .unwrap();
+    bed.signals.set("checkout", 300.0);
+    let mut most = 0;
+    for _ in 0..60 {
+        seconds(1).await;
+        most = most.max(granted(&bed, "checkout"));
+    }
+    assert_eq!(most, 100, "{}", budget(&bed));
+    stop.cancel();
+    operator.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_grants_nothing_more_until_what_its_predecessor_sent_has_landed() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 2, &json!({}));
+    bed.signals.set("checkout", 20.0);
+    let (first, second) = (CancellationToken::new(), CancellationToken::new());
+    let one = bed.operator(election("one"), &first);
+    seconds(90).await;
+    let two = bed.operator(election("two"), &second);
+    seconds(30).await;
+    one.abort();
+    bed.signals.set("checkout", 100.0);
+    let leads = || {
+        bed.get("coordination.k8s.io", "v1", "leases", NAMESPACE, "plimsoll")["spec"]["holderIdentity"]
+            .clone()
+    };
+    while leads() != "two" {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let led = Instant::now();
+    while granted(&bed, "checkout") < 100 {
+        assert!(led.elapsed() < Duration::from_secs(60), "{}", budget(&bed));
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(led.elapsed() >= Duration::from_secs(10), "granted after {:?}", led.elapsed());
+    first.cancel();
+    second.cancel();
+    two.await.unwrap().unwrap();
 }

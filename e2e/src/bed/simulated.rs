@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{BedError, OPERATOR, borrowed, operator_rights};
-use crate::apiserver::{ApiServer, Rule, Settings};
+use crate::apiserver::{ApiServer, ApiService, Rule, Settings};
 use crate::clock::Clock as ServerClock;
 use crate::plant::{Plant, PlantSettings};
 
@@ -203,6 +203,31 @@ impl SimulatedBed {
         election: Option<Election>,
         stop: &CancellationToken,
     ) -> JoinHandle<Result<(), RunError>> {
+        self.begin(self.server.client_with_token(OPERATOR), listener, election, stop)
+    }
+
+    /// The same without endpoints, on a way of the caller's to the API server.
+    pub fn operator_through(
+        &self,
+        client: kube::Client,
+        election: Option<Election>,
+        stop: &CancellationToken,
+    ) -> JoinHandle<Result<(), RunError>> {
+        self.begin(client, None, election, stop)
+    }
+
+    /// The operator's own way to the API server.
+    pub fn operators_way(&self) -> ApiService {
+        self.server.service().bearing(OPERATOR)
+    }
+
+    fn begin(
+        &self,
+        client: kube::Client,
+        listener: Option<TcpListener>,
+        election: Option<Election>,
+        stop: &CancellationToken,
+    ) -> JoinHandle<Result<(), RunError>> {
         let now = Time::from_millis(self.server.clock().now().as_millisecond());
         let options = Options {
             clock: Clock::simulated(now),
@@ -210,7 +235,7 @@ impl SimulatedBed {
             listener,
             ..Options::new(Arc::new(self.signals.clone()))
         };
-        tokio::spawn(run(self.server.client_with_token(OPERATOR), options, stop.clone()))
+        tokio::spawn(run(client, options, stop.clone()))
     }
 }
 

@@ -29,6 +29,7 @@ const DRIFT: Span = Span::from_seconds(60);
 /// Grants connections. Lives for one term.
 pub(in crate::operator) struct Arbiter {
     pub(super) context: Arc<Context>,
+    /// Since when this process leads.
     pub(super) began: Time,
     known: BTreeMap<String, Known>,
 }
@@ -50,6 +51,8 @@ impl Arbiter {
 
     /// Grants for ever.
     pub(in crate::operator) async fn work(mut self, namespaces: &[String]) {
+        // A standby has been there for long: what counts is since when it leads.
+        self.began = self.context.budgets.now();
         if !namespaces.is_empty() {
             let closed = "ConnectionBudgets are the cluster's, and this operator is installed for single namespaces: write \
                           the workload's part as numbers, inline: {maxConnections: …}, or install the operator cluster-wide";
