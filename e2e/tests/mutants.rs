@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use e2e::mutants::{budgets, operator};
+use e2e::mutants::{budgets, operator, scenarios};
 
 #[test]
 fn every_rule_that_is_broken_for_a_check_is_found_exactly_once() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for mutant in operator::MUTANTS.iter().chain(budgets::MUTANTS) {
+    for mutant in [operator::MUTANTS, scenarios::MUTANTS, budgets::MUTANTS].concat() {
         let text = std::fs::read_to_string(root.join(mutant.file)).unwrap();
         assert_eq!(
             text.matches(mutant.text).count(),

@@ -1,5 +1,5 @@
 //! Breaks rules one after the other in a copy of the tree: those of connection budgets until a course of their model or a
-//! test notices, those of the operator until a seed of a world under fire does.
+//! test notices, those of the operator until a scenario or a seed of a world under fire does.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Parser;
-use e2e::mutants::{Mutant, budgets, operator};
+use e2e::mutants::{Mutant, budgets, operator, scenarios};
 
 #[derive(Parser)]
 #[command(about = "Breaks rules one after the other, and looks whether a test or a seed notices")]
@@ -72,6 +72,9 @@ fn all(arguments: &Arguments) -> io::Result<bool> {
     for mutant in budgets::MUTANTS {
         judge(mutant, &|| bench.model())?;
     }
+    for mutant in scenarios::MUTANTS {
+        judge(mutant, &|| bench.scenarios())?;
+    }
     for mutant in operator::MUTANTS {
         judge(mutant, &|| bench.seeds(arguments.seeds))?;
     }
@@ -119,31 +122,41 @@ impl Bench {
             ("a test", &["--lib", "--", "budget::"]),
             ("a test", &["--test", "who_wins", "--test", "properties"]),
         ] {
-            let mut compile = self.cargo();
-            let target_only: Vec<_> = target.iter().take_while(|word| **word != "--").collect();
-            compile.args(["test", "--quiet", "--package", "plimsoll", "--no-run"]).args(target_only);
-            let compiled = compile.output()?;
-            if !compiled.status.success() {
-                return Ok(Found::Uncompiled(errors(&compiled.stderr)));
+            let found = self.tests(what, "plimsoll", target)?;
+            if !matches!(found, Found::Survived) {
+                return Ok(found);
             }
-            let mut test = self.cargo();
-            // Each of the rules shows within some hundreds.
-            test.env("SEEDS", "3000");
-            let tested = test.args(["test", "--quiet", "--package", "plimsoll"]).args(target).output()?;
-            if tested.status.success() {
-                continue;
-            }
-            let said = String::from_utf8_lossy(&tested.stdout).into_owned();
-            let failed =
-                said.lines().find_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
-            let why =
-                said.lines().skip_while(|line| !line.contains(" panicked at ")).nth(1).unwrap_or_default();
-            return Ok(Found::Noticed(
-                format!("{what}, {}", failed.unwrap_or("unnamed")),
-                why.trim().to_owned(),
-            ));
         }
         Ok(Found::Survived)
+    }
+
+    /// Scenarios of the whole operator.
+    fn scenarios(&self) -> io::Result<Found> {
+        let targets: Vec<_> = scenarios::TESTS.into_iter().flat_map(|test| ["--test", test]).collect();
+        self.tests("a scenario", "e2e", &targets)
+    }
+
+    /// Tests of a package, as `cargo test` takes them.
+    fn tests(&self, what: &str, package: &str, target: &[&str]) -> io::Result<Found> {
+        let mut compile = self.cargo();
+        let target_only: Vec<_> = target.iter().take_while(|word| **word != "--").collect();
+        compile.args(["test", "--quiet", "--package", package, "--no-run"]).args(target_only);
+        let compiled = compile.output()?;
+        if !compiled.status.success() {
+            return Ok(Found::Uncompiled(errors(&compiled.stderr)));
+        }
+        let mut test = self.cargo();
+        // Each of the rules shows within some hundreds.
+        test.env("SEEDS", "3000");
+        let tested =
+            test.args(["test", "--quiet", "--no-fail-fast", "--package", package]).args(target).output()?;
+        if tested.status.success() {
+            return Ok(Found::Survived);
+        }
+        let said = String::from_utf8_lossy(&tested.stdout).into_owned();
+        let failed = said.lines().find_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
+        let why = said.lines().skip_while(|line| !line.contains(" panicked at ")).nth(1).unwrap_or_default();
+        Ok(Found::Noticed(format!("{what}, {}", failed.unwrap_or("unnamed")), why.trim().to_owned()))
     }
 
     /// Seeds of worlds under fire.

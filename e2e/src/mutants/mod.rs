@@ -3,6 +3,7 @@
 
 pub mod budgets;
 pub mod operator;
+pub mod scenarios;
 
 /// A rule, and how to break it.
 #[derive(Clone, Copy, Debug)]
