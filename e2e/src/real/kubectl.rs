@@ -12,6 +12,8 @@ use super::DEADLINE;
 pub async fn print(kubectl: &Path, kubeconfig: &Path, arguments: &[&str]) -> io::Result<String> {
     let mut command = Command::new(kubectl);
     command.arg("--kubeconfig").arg(kubeconfig).args(arguments).kill_on_drop(true);
+    // What it remembers of an address may be of another cluster that had the port before.
+    command.env("KUBECACHEDIR", kubeconfig.with_file_name("kubectl-cache"));
     let output = timeout(DEADLINE, command.output()).await??;
     if !output.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
