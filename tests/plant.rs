@@ -125,6 +125,21 @@ fn a_load_that_swings_wildly_is_detected_and_calmed() {
 }
 
 #[test]
+fn a_window_of_nothing_is_widened_from_the_time_between_evaluations() {
+    let none = "behavior: {scaleDown: {stabilizationWindowSeconds: 0}}\nsmoothing: {scaleDownHalfLifeSeconds: 0}\nwarmUp: {source: Declared, seconds: 0}\n";
+    let swing = |t: u64| if (t / 90).is_multiple_of(2) { 500.0 } else { 2000.0 };
+    let ticks = course(policy(none), 5, swing).run(minutes(60));
+    let of_calm = |tick: &Tick| {
+        let flapping = tick.decision.conditions.iter().find(|c| c.reason == Reason::TooManyReversals)?;
+        flapping.message.rsplit_once("before ").map(|(_, calm)| calm.to_owned())
+    };
+    let mut told: Vec<String> = ticks.iter().filter_map(of_calm).collect();
+    told.sort();
+    told.dedup();
+    assert_eq!(told, ["30 s of calm", "60 s of calm"]);
+}
+
+#[test]
 fn a_restart_removes_nothing_for_a_window() {
     let mut course = course(policy(""), 10, |_| 300.0);
     course.plant = Plant::new(PlantSettings::default(), 10, START);

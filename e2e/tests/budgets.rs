@@ -65,12 +65,8 @@ fn policy(bed: &SimulatedBed, name: &str) -> Value {
     bed.get("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, name)["status"].clone()
 }
 
-fn election(identity: &str) -> Option<Election> {
-    Some(Election {
-        namespace: NAMESPACE.to_owned(),
-        name: "plimsoll".to_owned(),
-        identity: identity.to_owned(),
-    })
+fn election(identity: &str) -> Election {
+    Election { namespace: NAMESPACE.to_owned(), name: "plimsoll".to_owned(), identity: identity.to_owned() }
 }
 
 /// Pods that exist, those that end included.
@@ -298,9 +294,9 @@ async fn a_successor_takes_over_what_was_granted_and_grants_on() {
     bed.signals.set("checkout", 100.0);
     bed.signals.set("reports", 20.0);
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
-    let one = bed.operator(election("one"), &first);
+    let one = bed.operator(Some(election("one")), &first);
     seconds(90).await;
-    let two = bed.operator(election("two"), &second);
+    let two = bed.operator(Some(election("two")), &second);
     seconds(30).await;
     assert_eq!((granted(&bed, "checkout"), granted(&bed, "reports")), (100, 20));
     one.abort();
@@ -433,9 +429,9 @@ async fn a_successor_grants_nothing_more_until_what_its_predecessor_sent_has_lan
     put_service(&bed, "checkout", 2, &json!({}));
     bed.signals.set("checkout", 20.0);
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
-    let one = bed.operator(election("one"), &first);
+    let one = bed.operator(Some(election("one")), &first);
     seconds(90).await;
-    let two = bed.operator(election("two"), &second);
+    let two = bed.operator(Some(election("two")), &second);
     seconds(30).await;
     one.abort();
     bed.signals.set("checkout", 100.0);

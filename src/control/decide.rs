@@ -40,7 +40,7 @@ pub(super) const FLAPPING_SPAN: Span = Span::from_seconds(1800);
 /// So many reversals are flapping; each further one widens the scale-in window again.
 const FLAPPING_REVERSALS: u32 = 4;
 /// The scale-in window is never widened further.
-pub(super) const WIDEST: u64 = 4;
+const WIDEST: u64 = 4;
 
 /// Decides what count a workload should have, and explains it. Pure: the same arguments give the same result.
 ///
@@ -303,13 +303,13 @@ fn forget_while_held_at_zero(policy: &Policy, spec: u32, memory: &mut Memory) {
 fn flapping(policy: &Policy, memory: &Memory, now: Time) -> (Vec<Time>, u32, Span) {
     let turns = memory.changes.turns(FLAPPING_SPAN, now);
     let reversals = count_of(turns.len());
-    let widened = widened(policy.scale_down.window, reversals, policy.compat);
+    let widened = widened(policy, reversals);
     (turns, reversals, widened + policy.scale_down_delay())
 }
 
 /// How long past recommendations and needs are kept.
 pub(super) fn kept(policy: &Policy) -> Span {
-    (policy.scale_down.window.times(WIDEST) + policy.scale_down_delay()).max(policy.scale_up.window)
+    (widest(policy) + policy.scale_down_delay()).max(policy.scale_up.window)
 }
 
 /// When pods count as warm, and when as failing.
@@ -448,13 +448,22 @@ fn reachable(policy: &Policy, workload: &Workload, memory: &Memory) -> u32 {
 
 /// The scale-in window, doubled for flapping and again for every two further reversals, up to four times. It relaxes by
 /// itself as the reversals pass out of sight.
-fn widened(window: Span, reversals: u32, compat: Compat) -> Span {
-    let doublings = match reversals {
-        ..FLAPPING_REVERSALS => 0,
-        _ if compat == Compat::Hpa => 0,
-        more => 1 + (more - FLAPPING_REVERSALS) / 2,
-    };
-    window.times(1_u64.checked_shl(doublings).unwrap_or(WIDEST).min(WIDEST))
+fn widened(policy: &Policy, reversals: u32) -> Span {
+    if reversals < FLAPPING_REVERSALS || policy.compat == Compat::Hpa {
+        return policy.scale_down.window;
+    }
+    let doublings = 1 + (reversals - FLAPPING_REVERSALS) / 2;
+    widened_from(policy).times(1_u64.checked_shl(doublings).unwrap_or(WIDEST).min(WIDEST))
+}
+
+/// The scale-in window at its widest.
+pub(super) fn widest(policy: &Policy) -> Span {
+    widened_from(policy).times(WIDEST)
+}
+
+/// A window of nothing is widened too: from the time between two evaluations.
+fn widened_from(policy: &Policy) -> Span {
+    policy.scale_down.window.max(policy.polling_interval)
 }
 
 /// The present count, moved as far as the recent recommendations agree. Works on the base.

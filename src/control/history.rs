@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{FLAPPING_SPAN, MISSED_EVALUATIONS, WIDEST, decide, kept};
+use super::decide::{FLAPPING_SPAN, MISSED_EVALUATIONS, decide, kept, widest};
 use super::limits::rollout_shape;
 use super::memory::{Memory, Past, SignalMemory};
 use super::observation::{Observation, Overrides, Pod, PodId, Rollout, ScalabilityView, Target, Workload};
@@ -92,9 +92,9 @@ impl Policy {
     /// How much of the past a memory needs to be as if it had never begun anew: the scale-in window, as wide as it may
     /// soon be, and what the smoothing remembers.
     pub fn history_needed(&self, memory: &Memory, now: Time) -> Span {
-        let widest = if memory.changes.reversals(FLAPPING_SPAN, now) >= NEAR_FLAPPING { WIDEST } else { 1 };
-        let windows =
-            (self.scale_down.window.times(widest) + self.scale_down_delay()).max(self.scale_up.window);
+        let near_flapping = memory.changes.reversals(FLAPPING_SPAN, now) >= NEAR_FLAPPING;
+        let window = if near_flapping { widest(self) } else { self.scale_down.window };
+        let windows = (window + self.scale_down_delay()).max(self.scale_up.window);
         let smoothing = self.scale_up_half_life.max(self.scale_down_half_life).times(HALF_LIVES);
         // What lies exactly at the edge of a window is out of it.
         let edge = self.polling_interval.times(2);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::dice::{Dice, Draw};
-use super::fault::{ApiClass, ApiFault, Crash, MetricClass, Moment, On, WriteKind};
+use super::fault::{MetricClass, On, WriteKind};
 use super::scenario::{Deed, Scenario, Workload};
+use super::storm::Storm;
 use crate::random::Random;
 
 /// This share of all seeds are such worlds.
@@ -61,12 +62,11 @@ pub fn least_workloads(dice: Dice) -> u64 {
 }
 
 /// Lets the workloads of `scenario` draw on budgets, and draws what happens to these.
-pub fn share_out(scenario: &mut Scenario, dice: Dice) {
-    let mut random = dice.of("budgets at work").random();
+pub fn share_out(scenario: &mut Scenario, storm: &Storm) {
+    let mut random = storm.dice.of("budgets at work").random();
     let count = random.one(&[1, 1, 2], 1);
     let names: Vec<String> = (0..count).map(|index| format!("b{index}")).collect();
     let mut floors = vec![0; names.len()];
-    let storm = Storm { from: super::scenario::STORM_BEGINS, calm: scenario.calm };
     for (index, workload) in scenario.workloads.iter_mut().enumerate() {
         let draws = draws(&mut random, &names, workload);
         for draw in &draws {
@@ -86,24 +86,18 @@ pub fn share_out(scenario: &mut Scenario, dice: Dice) {
         }
     }
     for (index, (name, floor)) in names.iter().zip(floors).enumerate() {
-        let budget = budget(&mut random, &storm, name, floor);
-        scenario.deeds.extend(deeds(&mut random, &storm, index, &budget));
+        let budget = budget(&mut random, storm, name, floor);
+        scenario.deeds.extend(deeds(&mut random, storm, index, &budget));
         scenario.budgets.push(budget);
     }
     scenario.deeds.sort_by_key(|(at, index, _)| (*at, *index));
     for _ in 0..random.between(0, 3) {
-        let (from, to) = storm.stretch(&mut random, 120);
         let on = random
             .one(&[On::Grant, On::Grant, On::Grant, On::Watch("pods"), On::Lists, On::Scale], On::Grant);
-        let class = random.one(on.classes(), ApiClass::ServerError);
-        let probability = random.one(&[0.3, 0.6, 1.0], 0.6);
-        scenario.api.push(ApiFault { from, to, on, class, probability });
+        scenario.api.push(storm.fault(&mut random, on, 120));
     }
     if random.chance(0.5) {
-        let when =
-            Moment::Write { kind: WriteKind::Grant, nth: random.between(1, 12), after: random.chance(0.5) };
-        let down = Duration::from_secs(random.one(&[1_u64, 5, 30, 120], 5));
-        scenario.crashes.push(Crash { when, down, gentle: false });
+        scenario.crashes.push(storm.crash_at(&mut random, WriteKind::Grant, 12));
     }
 }
 
@@ -239,19 +233,6 @@ fn deeds(random: &mut Random, storm: &Storm, index: usize, budget: &Budget) -> V
         deeds.push((to, 0, Deed::CreateBudget(index)));
     }
     deeds
-}
-
-/// The time in which things happen.
-struct Storm {
-    from: Duration,
-    calm: Duration,
-}
-
-impl Storm {
-    fn stretch(&self, random: &mut Random, most: u32) -> (Duration, Duration) {
-        let from = self.from + self.calm.saturating_sub(self.from).mul_f64(random.unit());
-        (from, (from + Duration::from_secs(u64::from(random.between(10, most.max(10))))).min(self.calm))
-    }
 }
 
 #[cfg(test)]

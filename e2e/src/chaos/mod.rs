@@ -15,6 +15,7 @@ mod processes;
 pub mod run;
 pub mod scenario;
 pub mod soak;
+pub mod storm;
 mod stream;
 mod wire;
 
