@@ -3,11 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{FLAPPING_SPAN, MISSED_EVALUATIONS, decide, kept, widest};
+use super::decide::decide;
 use super::limits::rollout_shape;
 use super::memory::{Memory, Past, SignalMemory};
 use super::observation::{Observation, Overrides, Pod, PodId, Rollout, ScalabilityView, Target, Workload};
 use super::policy::{Policy, Signal};
+use super::stabilization::{FLAPPING_SPAN, MISSED_EVALUATIONS, kept, widest};
 use super::trend::LOOKS_BACK;
 use crate::api::{Role, TargetKind};
 use crate::ceiling::connections::RolloutShape;

@@ -1,6 +1,5 @@
 //! What `decide` remembers from one evaluation to the next.
 
-use super::decide::MISSED_EVALUATIONS;
 use super::decision::{Drain, StartUp};
 use super::diagnosis::Bottleneck;
 use super::guard::GuardMemory;
@@ -12,6 +11,7 @@ use super::policy::{Compat, Policy};
 use super::rate::Changes;
 use super::scalability::{RecalledScalability, ScalabilityMemory};
 use super::slo::SloMemory;
+use super::stabilization::MISSED_EVALUATIONS;
 use super::trend::Trend;
 use super::window::{Extreme, Window};
 use super::zones::ZoneMemory;

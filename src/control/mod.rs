@@ -26,6 +26,7 @@ mod scale_in;
 mod schedules;
 mod settle;
 mod slo;
+mod stabilization;
 mod trail;
 mod trend;
 mod window;

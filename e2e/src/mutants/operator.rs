@@ -52,7 +52,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         rule: "nothing is removed that was needed within the window",
-        file: "src/control/decide.rs",
+        file: "src/control/stabilization.rs",
         text: "let most = memory.scale_down.over(ground.scale_down_window, now).map_or(wanted, |most| most.max(wanted));",
         instead: "let most = wanted;",
     },
