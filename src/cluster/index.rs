@@ -86,7 +86,7 @@ impl Index {
         self.state().policies.keys().cloned().collect()
     }
 
-    /// From now on this process acts on the policies, and statuses that come are its own.
+    /// From now on this process acts on the policies: changes are announced, and statuses that come are its own.
     pub fn act(&self) {
         self.state().acting = true;
     }
@@ -232,9 +232,12 @@ impl Index {
         }
     }
 
-    /// Nobody listens while the operator stops; then there is nothing to tell.
+    /// A process that stands by listens to nothing, and what is not heard would pile up. Nobody listens while the operator
+    /// stops; then there is nothing to tell.
     fn announce(&self, key: PolicyKey) {
-        let _ = self.changes.send(key);
+        if self.state().acting {
+            let _ = self.changes.send(key);
+        }
     }
 
     pub(crate) fn put_deployment(&self, key: TargetKey, deployment: &Deployment) {

@@ -51,9 +51,8 @@ impl Supervisor {
 
     /// Keeps tasks for ever.
     pub(super) async fn work(&mut self) {
-        // What the first lists brought is begun on the grid, and not all at once as news.
         self.context.index.act();
-        while self.news.try_recv().is_ok() {}
+        // What the first lists brought is begun on the grid, and not all at once as news.
         let policies = self.context.index.policies();
         tracing::info!(policies = policies.len(), "at work");
         for policy in &policies {
