@@ -15,7 +15,7 @@ use super::side::Side;
 use crate::orders::OrdersError;
 use crate::orders::fleet::Fleet;
 use crate::orders::limits::policies;
-use crate::orders::sampling::{Samples, Sampling};
+use crate::orders::sampling::{Patience, Samples, Sampling};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Over which time latency is told.
@@ -62,13 +62,19 @@ async fn watch(
     let policies = policies(&side.client(), side.namespace());
     let first = fleet.counts_of(side.namespace(), SERVICE);
     let mut recent = Recent::after(LATENCY_WINDOW, first);
+    let mut patience = Patience::default();
     loop {
         let now = ticks.tick().await;
+        let seen = async {
+            let policy = policies.get_opt(SERVICE).await?;
+            Ok((side.replicas().await?, policy.and_then(|policy| ceiling(&policy).0)))
+        };
+        let Some((replicas, ceiling)) = patience.bear(seen.await)? else { continue };
         let (counts, ended_seconds) = recent.look(fleet, side.namespace(), now);
         let sample = Sample {
             seconds: beginning.elapsed().as_secs_f64(),
-            replicas: side.replicas().await?,
-            ceiling: policies.get_opt(SERVICE).await?.and_then(|policy| ceiling(&policy).0),
+            replicas,
+            ceiling,
             asked: counts.asked - first.asked,
             done: counts.done - first.done,
             given_up: counts.given_up - first.given_up,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::OrdersError;
 use super::fleet::Fleet;
-use super::sampling::{Samples, Sampling};
+use super::sampling::{Patience, Samples, Sampling};
 use super::side::Side;
 
 /// How often the connections are counted.
@@ -57,6 +57,7 @@ async fn watch(
 ) -> Result<Infallible, OrdersError> {
     let mut ticks = interval(COUNT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut patience, mut replicas) = (Patience::default(), BTreeMap::new());
     loop {
         let (mut connections, mut all_connections) = (0, 0);
         let mut connections_by_service = BTreeMap::new();
@@ -73,9 +74,13 @@ async fn watch(
             }
         }
         let [attempts, refused, asked, done] = fleet.counts(side.namespace());
+        // Connections that were counted are not lost with the look at the replicas.
+        if let Some(seen) = patience.bear(side.replicas().await)? {
+            replicas = seen;
+        }
         let sample = Sample {
             seconds: beginning.elapsed().as_secs_f64(),
-            replicas: side.replicas().await?,
+            replicas: replicas.clone(),
             processes: fleet.running(side.namespace()),
             connections,
             connections_by_service,

@@ -18,6 +18,31 @@ impl<S> Samples<S> {
     }
 }
 
+/// Bears some looks that fail: a server that is slow for a moment does not end a course of minutes.
+#[derive(Debug, Default)]
+pub struct Patience(u32);
+
+impl Patience {
+    /// Looks that may fail one after the other.
+    const MOST: u32 = 5;
+
+    /// What was seen, or none where the look failed; the error of one failure too many.
+    pub fn bear<T>(&mut self, seen: Result<T, OrdersError>) -> Result<Option<T>, OrdersError> {
+        match seen {
+            Ok(seen) => {
+                self.0 = 0;
+                Ok(Some(seen))
+            }
+            Err(error) if self.0 < Self::MOST => {
+                self.0 += 1;
+                println!("a look failed: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Looks until it is ended.
 #[derive(Debug)]
 pub struct Sampling<S> {
@@ -54,5 +79,26 @@ impl<S: Send + 'static> Sampling<S> {
             return Err((&mut self.task).await.unwrap_or_else(OrdersError::other));
         }
         Ok(std::mem::take(&mut *self.samples.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_looks_may_fail_and_not_many_one_after_the_other() {
+        let failure = || Err::<u32, _>(OrdersError::other("slow"));
+        let mut patience = Patience::default();
+        for _ in 0..2 {
+            for _ in 0..Patience::MOST {
+                assert_eq!(patience.bear(failure()).unwrap(), None);
+            }
+            assert_eq!(patience.bear(Ok(3)).unwrap(), Some(3));
+        }
+        for _ in 0..Patience::MOST {
+            assert!(patience.bear(failure()).is_ok());
+        }
+        assert!(patience.bear(failure()).is_err());
     }
 }
