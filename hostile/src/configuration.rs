@@ -40,8 +40,7 @@ pub(crate) fn check(bytes: &[u8]) {
     };
     for server in &config.prometheus {
         let url = server.url.to_ascii_lowercase();
-        let url = url.trim_start_matches(|sign: char| sign.is_ascii_control() || sign == ' ');
-        assert!(url.starts_with("http"), "{url:?}");
+        assert!(url.starts_with("http://") || url.starts_with("https://"), "{url:?}");
         assert!(
             (1..=60).contains(&server.timeout_seconds) && (1..=1000).contains(&server.max_concurrent_queries)
         );

@@ -181,10 +181,18 @@ impl ServerConfig {
 
     /// The URL, checked.
     pub(super) fn base_url(&self) -> Result<Url, String> {
+        // What parses a URL drops some of them without a word, so that it would not ask what is written.
+        require(!self.url.contains(|sign: char| sign.is_whitespace() || sign.is_control()), || {
+            "url holds a space, a tab or a line break; write it as http://prometheus.monitoring:9090".into()
+        })?;
         let url = Url::parse(&self.url).map_err(|error| {
             format!("url cannot be read ({error}); write it as http://prometheus.monitoring:9090")
         })?;
-        require(matches!(url.scheme(), "http" | "https"), || {
+        // `http:host` would be read as `http://host`.
+        let written = ["http://", "https://"].iter().any(|scheme| {
+            self.url.get(..scheme.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(scheme))
+        });
+        require(written && matches!(url.scheme(), "http" | "https"), || {
             "url must begin with http:// or https://, such as http://prometheus.monitoring:9090".into()
         })?;
         require(url.has_host(), || {

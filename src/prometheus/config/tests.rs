@@ -61,6 +61,18 @@ fn what_contradicts_itself_is_refused_with_what_to_write_instead() {
             "url must begin with http:// or https://, such as http://prometheus.monitoring:9090",
         ),
         (
+            "{name: a, url: 'http:p'}",
+            "url must begin with http:// or https://, such as http://prometheus.monitoring:9090",
+        ),
+        (
+            "{name: a, url: ' http://p'}",
+            "url holds a space, a tab or a line break; write it as http://prometheus.monitoring:9090",
+        ),
+        (
+            "{name: a, url: \"h\\tttp://p\"}",
+            "url holds a space, a tab or a line break; write it as http://prometheus.monitoring:9090",
+        ),
+        (
             "{name: a, url: '/metrics'}",
             "url cannot be read (relative URL without a base); write it as http://prometheus.monitoring:9090",
         ),
