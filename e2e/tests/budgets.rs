@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use e2e::apiserver::Verb;
 use e2e::bed::{NAMESPACE, SimulatedBed};
-use plimsoll::operator::Election;
+use plimsoll::operator::{Election, RunError};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -42,6 +43,22 @@ fn put_service(bed: &SimulatedBed, name: &str, replicas: u32, more: &Value) {
     }
     let behavior = json!({"scaleDown": {"stabilizationWindowSeconds": 15}});
     bed.put_policy(name, &json!({"behavior": behavior, "ceilings": {"connections": [ceiling]}})).unwrap();
+}
+
+/// A shop of 200 connections and two services of two pods each, with as much to do as they carry.
+fn two_services() -> SimulatedBed {
+    let bed = shop(200);
+    for name in ["checkout", "reports"] {
+        put_service(&bed, name, 2, &json!({}));
+        bed.signals.set(name, 20.0);
+    }
+    bed
+}
+
+/// Stops an operator, which must end well.
+async fn end(stop: &CancellationToken, operator: JoinHandle<Result<(), RunError>>) {
+    stop.cancel();
+    operator.await.unwrap().unwrap();
 }
 
 fn replicas(bed: &SimulatedBed, name: &str) -> u64 {
@@ -76,11 +93,7 @@ fn pods(bed: &SimulatedBed) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_grows_as_far_as_the_budget_grants_and_says_who_holds_the_rest() {
-    let bed = shop(200);
-    put_service(&bed, "checkout", 2, &json!({}));
-    put_service(&bed, "reports", 2, &json!({}));
-    bed.signals.set("checkout", 20.0);
-    bed.signals.set("reports", 20.0);
+    let bed = two_services();
     let stop = CancellationToken::new();
     let operator = bed.operator(None, &stop);
     seconds(30).await;
@@ -101,8 +114,7 @@ async fn a_service_grows_as_far_as_the_budget_grants_and_says_who_holds_the_rest
     );
     let status = budget(&bed);
     assert_eq!((&status["granted"], &status["free"], &status["lent"]), (&json!(200), &json!(0), &json!(180)));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,8 +139,7 @@ async fn what_was_lent_comes_back_when_its_owner_needs_it_and_never_more_is_held
     assert!(most <= 20, "{most} pods at 10 connections each, and 200 connections");
     // Floors of 40 and 100, and 60 more that both want.
     assert_eq!((replicas(&bed, "checkout"), replicas(&bed, "reports")), (7, 13), "{}", budget(&bed));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,17 +162,12 @@ async fn a_weighted_share_is_taken_back_after_the_lease_and_given_on_only_when_i
     assert!(most <= 20, "{most} pods");
     // Beyond floors of 10 connections each, 180 are shared 1 to 3.
     assert_eq!((replicas(&bed, "checkout"), replicas(&bed, "reports")), (5, 15), "{}", budget(&bed));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_could_not_be_looked_at_for_a_while_is_granted_more_once_that_is_possible_again() {
-    let bed = shop(200);
-    put_service(&bed, "checkout", 2, &json!({}));
-    put_service(&bed, "reports", 2, &json!({}));
-    bed.signals.set("checkout", 20.0);
-    bed.signals.set("reports", 20.0);
+    let bed = two_services();
     let stop = CancellationToken::new();
     let operator = bed.operator(None, &stop);
     seconds(30).await;
@@ -172,8 +178,7 @@ async fn who_could_not_be_looked_at_for_a_while_is_granted_more_once_that_is_pos
     bed.server.allow_again(Verb::List, "pods");
     seconds(60).await;
     assert_eq!((granted(&bed, "checkout"), replicas(&bed, "checkout")), (100, 10), "{}", budget(&bed));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,8 +210,7 @@ async fn a_limit_that_is_lowered_is_walked_down_to() {
         "{told}"
     );
     assert_eq!(ready(&budget(&bed), "Ready"), ("True".to_owned(), "Ready".to_owned()));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,8 +235,7 @@ async fn without_its_budget_or_without_leave_a_service_keeps_its_count_and_says_
         .unwrap();
     seconds(60).await;
     assert!(replicas(&bed, "checkout") >= 14, "{}", policy(&bed, "checkout"));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,8 +252,7 @@ async fn a_quiet_cluster_sees_no_writes() {
     let before = version(&bed);
     seconds(3600).await;
     assert_eq!(version(&bed), before);
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,17 +284,13 @@ async fn connections_that_no_pod_accounts_for_count_as_taken_and_are_named() {
         .unwrap();
     assert_eq!(attributed["status"], "False", "{status}");
     assert_eq!(replicas(&bed, "checkout"), 11, "{status}");
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_takes_over_what_was_granted_and_grants_on() {
-    let bed = shop(200);
-    put_service(&bed, "checkout", 2, &json!({}));
-    put_service(&bed, "reports", 2, &json!({}));
+    let bed = two_services();
     bed.signals.set("checkout", 100.0);
-    bed.signals.set("reports", 20.0);
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
     let one = bed.operator(Some(election("one")), &first);
     seconds(90).await;
@@ -330,8 +328,7 @@ async fn a_limit_that_cannot_be_read_stops_growth_and_removes_no_pod_not_even_af
     bed.signals.set("checkout", 150.0);
     seconds(600).await;
     assert_eq!(replicas(&bed, "checkout"), 10, "{}", policy(&bed, "checkout"));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
     let stop = CancellationToken::new();
     let operator = bed.operator(None, &stop);
     seconds(600).await;
@@ -339,8 +336,7 @@ async fn a_limit_that_cannot_be_read_stops_growth_and_removes_no_pod_not_even_af
     bed.signals.set("pg", 200.0);
     seconds(90).await;
     assert_eq!(replicas(&bed, "checkout"), 15, "{}", policy(&bed, "checkout"));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,8 +367,7 @@ async fn a_grant_is_not_lowered_below_growth_that_may_still_land() {
     assert_eq!(budget(&bed)["limit"], 30, "the limit was read while the growth was under way");
     seconds(600).await;
     assert_eq!((replicas(&bed, "checkout"), granted(&bed, "checkout")), (3, 30), "{}", budget(&bed));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 /// A way to the API server on which each change of a count arrives late.
@@ -397,11 +392,7 @@ fn slow_to_scale(bed: &SimulatedBed, delay: Duration) -> kube::Client {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_watch_has_not_told_is_seen_before_more_is_granted() {
-    let bed = shop(200);
-    put_service(&bed, "checkout", 2, &json!({}));
-    put_service(&bed, "reports", 2, &json!({}));
-    bed.signals.set("checkout", 20.0);
-    bed.signals.set("reports", 20.0);
+    let bed = two_services();
     let stop = CancellationToken::new();
     let operator = bed.operator(None, &stop);
     seconds(30).await;
@@ -419,8 +410,7 @@ async fn what_a_watch_has_not_told_is_seen_before_more_is_granted() {
         most = most.max(granted(&bed, "checkout"));
     }
     assert_eq!(most, 100, "{}", budget(&bed));
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]

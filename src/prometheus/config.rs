@@ -189,10 +189,8 @@ impl ServerConfig {
             format!("url cannot be read ({error}); write it as http://prometheus.monitoring:9090")
         })?;
         // `http:host` would be read as `http://host`.
-        let written = ["http://", "https://"].iter().any(|scheme| {
-            self.url.get(..scheme.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(scheme))
-        });
-        require(written && matches!(url.scheme(), "http" | "https"), || {
+        let written = self.url.to_ascii_lowercase();
+        require(written.starts_with("http://") || written.starts_with("https://"), || {
             "url must begin with http:// or https://, such as http://prometheus.monitoring:9090".into()
         })?;
         require(url.has_host(), || {
