@@ -201,7 +201,8 @@ impl Calibration {
         let highest = self.lost.last().copied().unwrap_or(0.0);
         let out_of_reach = highest > OUT_OF_REACH * allowed;
         let most = if out_of_reach { rules.most.min(OUT_OF_REACH_SHARE) } else { rules.most };
-        let replicas = (self.errors.quantile(quantile) * self.scale(need)).min(most * (need + 1.0));
+        let [error] = self.errors.quantiles([quantile]);
+        let replicas = (error * self.scale(need)).min(most * (need + 1.0));
         Some(HeadroomReport {
             replicas,
             share: replicas / need.max(1.0),
@@ -244,8 +245,7 @@ impl Calibration {
         let kept = decayed(passed, LOSS_HALF_LIFE);
         let seconds = passed.seconds();
         self.load = self.load * kept + need * seconds;
-        for (lost, quantile) in self.lost.iter_mut().zip(LEVELS) {
-            let unit = self.errors.quantile(quantile);
+        for (lost, unit) in self.lost.iter_mut().zip(self.errors.quantiles(LEVELS)) {
             let mut held = Window::new(Extreme::Largest);
             let mut supply = f64::INFINITY;
             for sample in self.needs.iter().take_while(|sample| sample.at <= at) {
@@ -304,23 +304,25 @@ impl Errors {
         }
     }
 
-    /// The error that a share of them does not pass; 0 for none and for those as good as none.
-    fn quantile(&self, share: f64) -> f64 {
-        let above = (1.0 - share) * self.0.iter().sum::<f64>();
+    /// For each share of them, in rising order, the error that it does not pass; 0 for none and for those as good as
+    /// none.
+    fn quantiles<const N: usize>(&self, shares: [f64; N]) -> [f64; N] {
+        let total = self.0.iter().sum::<f64>();
+        let mut found = [0.0; N];
+        let mut open = shares.iter().zip(&mut found).rev().peekable();
         let mut passed = 0.0;
-        for (bin, weight) in self.0.iter().enumerate().rev() {
-            let bin = count_of(bin);
-            if bin == 0 {
-                return 0.0;
-            }
-            if passed + weight > above {
-                let upper = SMALLEST_ERROR * (BIN_WIDTH * from_count(bin)).exp();
+        for (bin, weight) in self.0.iter().enumerate().skip(1).rev() {
+            while let Some((share, quantile)) =
+                open.next_if(|(share, _)| passed + weight > (1.0 - **share) * total)
+            {
+                let upper = SMALLEST_ERROR * (BIN_WIDTH * from_count(count_of(bin))).exp();
                 let lower = upper * (-BIN_WIDTH).exp();
-                return upper - (upper - lower) * ((above - passed) / weight).clamp(0.0, 1.0);
+                let into = (((1.0 - share) * total - passed) / weight).clamp(0.0, 1.0);
+                *quantile = upper - (upper - lower) * into;
             }
             passed += weight;
         }
-        0.0
+        found
     }
 }
 
@@ -440,7 +442,8 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let rank = floor_count(share * from_count(count_of(sorted.len())));
             let near = |rank: u32| sorted[usize::try_from(rank).unwrap().min(sorted.len() - 1)].max(0.0);
-            let found = known.quantile(share);
+            let [smaller, found] = known.quantiles([share / 2.0, share]);
+            prop_assert!(smaller <= found);
             let (lower, upper) = (near(rank.saturating_sub(1)), near(rank + 1));
             prop_assert!(found >= lower * 0.86 - SMALLEST_ERROR && found <= upper * 1.17 + SMALLEST_ERROR, "{found} of {lower} to {upper}");
         }
