@@ -21,6 +21,8 @@ const GRAMMAR_ERROR: &str = "invalid promql query";
 /// No duration in a query may be longer.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 const TOO_LONG: &str = "a duration in the query is longer than 100 years";
+const NO_RANGE: &str =
+    "a range or a step of 0 in square brackets reads nothing; write a longer one, such as [5m]";
 
 /// A query in PromQL.
 #[derive(Clone, Debug)]
@@ -204,20 +206,24 @@ fn drop_empty_offsets(expr: &mut Expr) {
 fn refuse_what_cannot_be_asked(expr: &Expr) -> Result<(), ParseError> {
     let mut fault = None;
     visit(&mut expr.clone(), &mut |expr| match expr {
-        Expr::VectorSelector(selector) => fault = fault.take().or_else(|| selector_fault(selector, None)),
+        Expr::VectorSelector(selector) => fault = fault.take().or_else(|| selector_fault(selector)),
         Expr::MatrixSelector(matrix) => {
-            fault = fault.take().or_else(|| selector_fault(&matrix.vs, Some(matrix.range)));
+            let range = || range_fault(matrix.range);
+            fault = fault.take().or_else(range).or_else(|| selector_fault(&matrix.vs));
         }
         Expr::Subquery(subquery) => {
-            let durations = [Some(subquery.range), subquery.step, shift(subquery.offset.as_ref())];
-            fault = fault.take().or_else(|| durations.into_iter().flatten().find_map(duration_fault));
+            let ranges = [Some(subquery.range), subquery.step].into_iter().flatten();
+            let offset = shift(subquery.offset.as_ref());
+            fault = fault.take().or_else(|| {
+                ranges.map(range_fault).chain([offset.and_then(duration_fault)]).flatten().next()
+            });
         }
         _ => {}
     });
     fault.map_or(Ok(()), |sentence| Err(ParseError::new(sentence)))
 }
 
-fn selector_fault(selector: &VectorSelector, range: Option<Duration>) -> Option<String> {
+fn selector_fault(selector: &VectorSelector) -> Option<String> {
     if !selector.matchers.or_matchers.is_empty() {
         return Some(
             "Prometheus knows no `or` between label matchers; write a regular expression such as \
@@ -225,7 +231,11 @@ fn selector_fault(selector: &VectorSelector, range: Option<Duration>) -> Option<
                 .to_owned(),
         );
     }
-    [range, shift(selector.offset.as_ref())].into_iter().flatten().find_map(duration_fault)
+    shift(selector.offset.as_ref()).and_then(duration_fault)
+}
+
+fn range_fault(range: Duration) -> Option<String> {
+    if range.is_zero() { Some(NO_RANGE.to_owned()) } else { duration_fault(range) }
 }
 
 fn shift(offset: Option<&Offset>) -> Option<Duration> {

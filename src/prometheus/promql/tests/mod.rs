@@ -232,6 +232,9 @@ fn a_refusal_says_what_is_wrong_and_where() {
         ("foo[1e99]", TOO_LONG),
         ("foo offset - 1e99", TOO_LONG),
         ("max_over_time(foo[1m:9999999999])", TOO_LONG),
+        ("rate(foo[0])", NO_RANGE),
+        ("max_over_time(foo[00:1m] offset 1m)", NO_RANGE),
+        ("max_over_time(foo[1m:0])", NO_RANGE),
         ("rate(foo[0.0001])", "a duration in the query is not a whole number of milliseconds"),
     ] {
         assert_eq!(refusal(text), sentence, "{text}");
