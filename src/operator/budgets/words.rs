@@ -1,6 +1,7 @@
 //! What a workload is told of its budget: what it waits for, and who holds what.
 
 use crate::budget::{Ledger, Plan, Workload};
+use crate::control::moment;
 use crate::time::Time;
 
 /// So many other holders are named.
@@ -26,8 +27,8 @@ pub(super) fn words(ledger: &Ledger, plan: &Plan, budget: &str, workload: &Workl
             |waiting| format!("{}/{} waits for it", waiting.namespace, waiting.name),
         );
         parts.push(format!(
-            "its pods reach {held} connections, and what is beyond the grant has been asked back for {}: {who}",
-            now.since(since)
+            "its pods reach {held} connections, and what is beyond the grant has been asked back since {}: {who}",
+            moment(since)
         ));
     }
     parts.join("; ")
