@@ -87,6 +87,13 @@ fn election(identity: &str) -> Election {
 }
 
 /// Pods that exist, those that end included.
+/// The versions of the budget and of the policy of `checkout`, each write of which makes another.
+fn versions(bed: &SimulatedBed) -> [Value; 2] {
+    let budget = bed.get("plimsoll.dev", "v1alpha1", "connectionbudgets", "", "orders-db");
+    let policy = bed.get("plimsoll.dev", "v1alpha1", "scalingpolicies", NAMESPACE, "checkout");
+    [budget, policy].map(|object| object["metadata"]["resourceVersion"].clone())
+}
+
 fn pods(bed: &SimulatedBed) -> usize {
     bed.server.collection("", "v1", "pods").unwrap().list(NAMESPACE).len()
 }
@@ -246,12 +253,31 @@ async fn a_quiet_cluster_sees_no_writes() {
     let stop = CancellationToken::new();
     let operator = bed.operator(None, &stop);
     seconds(300).await;
-    let version = |bed: &SimulatedBed| {
-        bed.get("plimsoll.dev", "v1alpha1", "connectionbudgets", "", "orders-db")["metadata"]["resourceVersion"].clone()
-    };
-    let before = version(&bed);
+    let before = versions(&bed);
     seconds(3600).await;
-    assert_eq!(version(&bed), before);
+    assert_eq!(versions(&bed), before);
+    end(&stop, operator).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_back_for_long_and_cannot_be_given_is_told_once() {
+    let bed = shop(200);
+    put_service(&bed, "checkout", 10, &json!({}));
+    let floor = json!({"spec": {"minReplicas": 10}});
+    bed.edit(("plimsoll.dev", "v1alpha1", "scalingpolicies"), NAMESPACE, "checkout", &floor).unwrap();
+    bed.signals.set("checkout", 100.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(60).await;
+    let lower = json!({"spec": {"limit": {"maxConnections": 50}}});
+    bed.edit(("plimsoll.dev", "v1alpha1", "connectionbudgets"), "", "orders-db", &lower).unwrap();
+    // The deadline of the recall passes first.
+    seconds(420).await;
+    let told = policy(&bed, "checkout").to_string();
+    assert!(told.contains("has been asked back since 2026-"), "{told}");
+    let before = versions(&bed);
+    seconds(7200).await;
+    assert_eq!(versions(&bed), before, "{}", policy(&bed, "checkout"));
     end(&stop, operator).await;
 }
 
@@ -309,6 +335,33 @@ async fn a_successor_takes_over_what_was_granted_and_grants_on() {
     first.cancel();
     second.cancel();
     two.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_counts_a_workload_without_a_policy_in_every_budget_that_it_draws_on() {
+    let bed = shop(400);
+    bed.put_budget("reports-db", &json!({"limit": {"maxConnections": 200}, "reserved": 0})).unwrap();
+    for name in ["checkout", "reports"] {
+        put_service(&bed, name, 10, &json!({}));
+        let ceilings = ["orders-db", "reports-db"]
+            .map(|budget| json!({"name": budget, "budgetRef": {"name": budget}, "perPod": 10}));
+        let both = json!({"spec": {"ceilings": {"connections": ceilings}}});
+        bed.edit(("plimsoll.dev", "v1alpha1", "scalingpolicies"), NAMESPACE, name, &both).unwrap();
+        bed.signals.set(name, 100.0);
+    }
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(90).await;
+    end(&stop, operator).await;
+    let policies = bed.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies").unwrap();
+    policies.delete(NAMESPACE, "reports", None).unwrap();
+    bed.signals.set("checkout", 300.0);
+    let stop = CancellationToken::new();
+    let operator = bed.operator(None, &stop);
+    seconds(300).await;
+    assert_eq!(replicas(&bed, "reports"), 10);
+    assert_eq!(replicas(&bed, "checkout"), 10, "both databases are full: {}", budget(&bed));
+    end(&stop, operator).await;
 }
 
 #[tokio::test(start_paused = true)]

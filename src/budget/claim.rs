@@ -108,6 +108,16 @@ impl Claim {
         }
     }
 
+    /// This claim, and what `other` tells of budgets that this one does not name.
+    #[must_use]
+    pub fn and_draws_of(mut self, other: Self) -> Self {
+        let more =
+            other.draws.into_iter().filter(|draw| self.draw(&draw.budget).is_none()).collect::<Vec<_>>();
+        self.draws.extend(more);
+        self.draws.sort_by(|left, right| left.budget.cmp(&right.budget));
+        self
+    }
+
     /// The most connections that `replicas`, and `beside` more pods, can open at one moment.
     pub fn reach(&self, draw: &Draw, replicas: u32, beside: u32) -> u32 {
         let pods = self.shape.reachable(replicas, draw.overlap, Assume::Worst).saturating_add(beside);

@@ -155,7 +155,7 @@ impl Operator {
             authority: self.authority.clone(),
             index: index.clone(),
             signals: self.signals.clone(),
-            budgets: Budgets::new(self.clock.now()),
+            budgets: Budgets::new(self.clock.clone()),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             events: self.events.clone(),

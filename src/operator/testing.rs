@@ -175,7 +175,7 @@ impl World {
             client,
             index,
             signals: Arc::new(told.clone()),
-            budgets: Budgets::new(START),
+            budgets: Budgets::new(Clock::simulated(START)),
             clock: Clock::simulated(START),
             metrics: Arc::new(Metrics::new()),
             events,

@@ -45,7 +45,7 @@ struct Known {
 
 impl Arbiter {
     pub(in crate::operator) fn new(context: Arc<Context>) -> Self {
-        let began = context.budgets.now();
+        let began = context.clock.now();
         Self { context, began, known: BTreeMap::new() }
     }
 

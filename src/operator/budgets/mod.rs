@@ -7,14 +7,14 @@ mod status;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(super) use arbiter::Arbiter;
 
-use super::clock::span;
+use super::clock::{Clock, span};
 use super::report::Acted;
 use crate::api::RolloutOverlap;
 use crate::budget::{Claim, Draw, Ledger, Outcome, Refused, Sight, Standing, Workload};
@@ -27,13 +27,16 @@ const LANDS: Span = Span::from_seconds(10);
 
 /// Why nothing is asked back of a workload, and nothing granted to it.
 const NO_LEAVE: &str = "its policy may not draw on every budget that it names";
+/// Why nothing is asked back of a workload for which nobody speaks.
+const NO_POLICY: &str = "it has no policy";
 /// Departures are told to policies only.
 const NONE_TOLD: u64 = u64::MAX;
 
 /// The ledger, and what is told of it. One a term: what another leader did in between is read anew.
 pub(super) struct Budgets {
-    /// A moment by the wall clock, and the same by one that never jumps.
-    origin: (Time, Instant),
+    clock: Clock,
+    /// The moment at which the time was asked first, by the wall clock and by one that never jumps.
+    origin: OnceLock<(Time, Instant)>,
     books: Mutex<Books>,
     /// A claim changed, so that a grant may have to.
     claimed: Notify,
@@ -72,14 +75,15 @@ impl Note {
 
 impl Budgets {
     /// Empty books; none of them is open before the budgets are read.
-    pub(super) fn new(now: Time) -> Self {
-        Self { origin: (now, Instant::now()), books: Mutex::default(), claimed: Notify::new() }
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, origin: OnceLock::new(), books: Mutex::default(), claimed: Notify::new() }
     }
 
-    /// The time by which the ledger goes: like the wall clock when the term began, and without its jumps.
+    /// The time by which the ledger goes: like the wall clock when this process began to lead, and without its jumps. What
+    /// the clock did while it stood by says nothing of what its predecessor wrote.
     pub(super) fn now(&self) -> Time {
-        let (wall, origin) = self.origin;
-        wall + span(origin.elapsed())
+        let (wall, origin) = self.origin.get_or_init(|| (self.clock.now(), Instant::now()));
+        *wall + span(origin.elapsed())
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -238,7 +242,7 @@ fn orphan_claim(budget: &str, per_pod: u32, footprint: &Footprint) -> Claim {
         guaranteed: 1,
         wanted: footprint.wanted,
         movable: false,
-        fixed: "it has no policy",
+        fixed: NO_POLICY,
         draws: vec![Draw {
             budget: budget.to_owned(),
             per_pod: per_pod.max(1),
@@ -282,7 +286,7 @@ mod tests {
 
     /// Books in which both hold 50 of 100 connections, at 10 a pod.
     fn books(index: &Index) -> Budgets {
-        let budgets = Budgets::new(Time::from_seconds(1_790_000_000));
+        let budgets = Budgets::new(Clock::simulated(Time::from_seconds(1_790_000_000)));
         let now = budgets.now();
         let mut books = budgets.books();
         let grant = |name| {

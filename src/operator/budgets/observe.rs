@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arbiter::{Arbiter, SETTLE};
 use super::status::{grants, holder_of};
-use super::{NONE_TOLD, orphan_claim, see_found, target, workload};
+use super::{NO_POLICY, NONE_TOLD, orphan_claim, see_found, target, workload};
 use crate::budget::{Claim, Lending, Sight, Workload};
 use crate::cluster::{BudgetRecord, Found as Seen, Look, TargetKey};
 use crate::control::{Footprint, Policy, Target};
@@ -37,8 +37,13 @@ impl Arbiter {
         let mut books = self.context.budgets.books();
         books.ledger.open(&record.name, grants(&record.status), Lending::default(), self.began + SETTLE);
         for (workload, claim, sight) in seen {
-            // Where its policy has spoken meanwhile, that is newer.
-            let claim = books.ledger.claim(&workload).cloned().unwrap_or(claim);
+            let claim = match books.ledger.claim(&workload) {
+                // Of a workload without a policy each budget tells its own part.
+                Some(known) if claim.fixed == NO_POLICY => known.clone().and_draws_of(claim),
+                // Where its policy has spoken meanwhile, that is newer.
+                Some(known) => known.clone(),
+                None => claim,
+            };
             books.ledger.see(&workload, claim, sight, now);
         }
         true
@@ -84,7 +89,7 @@ impl Arbiter {
             let target = target(&workload);
             let orphaned = index.policies_of(&target).is_empty();
             if orphaned {
-                books.ledger.freeze(&workload, "it has no policy");
+                books.ledger.freeze(&workload, NO_POLICY);
             }
             if !is_watched(&target) {
                 if orphaned && now.since(self.began) > FORGET && !books.ledger.knows(&workload) {

@@ -121,7 +121,7 @@ fn fixed(ledger: &Ledger, workload: &Workload) -> Option<String> {
     match ledger.claim(workload) {
         Some(claim) if claim.movable => None,
         Some(claim) => Some(claim.fixed.to_owned()),
-        None => Some("it has no policy".to_owned()),
+        None => Some(super::NO_POLICY.to_owned()),
     }
 }
 
