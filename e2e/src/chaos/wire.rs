@@ -139,6 +139,9 @@ impl Wire {
         let Some(asked) = asked else { return self.forward(request).await };
         if let Some(until) = self.partitioned() {
             self.ledger.count(ApiClass::Partition.name());
+            if write_kind(&asked) == Some(WriteKind::Grant) {
+                oracle::budget::note_unanswered(&self, &asked.name, request.body());
+            }
             for kind in WATCHED.into_iter().chain([READ, "get", "leases"]) {
                 self.ledger.disturb(kind);
             }
@@ -244,8 +247,15 @@ impl Wire {
     ) -> Result<Response<Body>, BoxError> {
         let mut random = dice.of("details").random();
         let sent = self.ledger.now();
-        let unanswered = matches!(class, ApiClass::Delay | ApiClass::LoseAnswer | ApiClass::LoseRequest);
-        if unanswered && write_kind(asked) == Some(WriteKind::Grant) {
+        let unclear = matches!(
+            class,
+            ApiClass::Delay
+                | ApiClass::LoseAnswer
+                | ApiClass::LoseRequest
+                | ApiClass::ServerError
+                | ApiClass::Refuse
+        );
+        if unclear && write_kind(asked) == Some(WriteKind::Grant) {
             oracle::budget::note_unanswered(&self, &asked.name, request.body());
         }
         match class {

@@ -54,7 +54,7 @@ pub(in crate::chaos) fn note(wire: &Wire, name: &str) {
     wire.ledger.state().grants.get_mut(index).into_iter().for_each(|told| told.push((now, status.clone())));
 }
 
-/// Notes what a write of a budget's status tells that nobody will answer in time.
+/// Notes what a write of a budget's status tells to which no clear answer will come.
 pub(in crate::chaos) fn note_unanswered(wire: &Wire, name: &str, body: &[u8]) {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let status = body.get("status").cloned().unwrap_or_default();
@@ -111,7 +111,12 @@ impl Case<'_> {
                 return Ok(());
             }
             let Some(part) = self.part(index, budget) else { continue };
-            let (reach, how) = self.reach(index, &part, target(index).as_ref().map(|target| &target.value));
+            let target = target(index);
+            let target = target.as_ref().map(|target| &target.value);
+            if self.is_unheard_of(index, budget, target) {
+                continue;
+            }
+            let (reach, how) = self.reach(index, &part, target);
             sum = sum.saturating_add(reach);
             words.push(how);
         }
@@ -136,6 +141,16 @@ impl Case<'_> {
         let rivals = self.state.rivals.get(index).map(Vec::as_slice).unwrap_or_default();
         others.any(|at| *at >= since && *at <= landed)
             || State::versions(rivals, spoken, landed).any(|rivals| rivals.policy)
+    }
+
+    /// Whether nothing tells that the workload draws on the budget: its policy went before it, or the budget, was made.
+    fn is_unheard_of(&self, index: usize, budget: usize, target: Option<&Value>) -> bool {
+        let landed = self.write.landed;
+        let policies = self.state.policies.get(index).into_iter().flatten().filter(|(at, _)| *at <= landed);
+        let Some((went, None)) = policies.last() else { return false };
+        let budgets = self.state.budgets.get(budget).into_iter().flatten();
+        let made_anew = budgets.filter(|(at, _)| at > went && *at <= landed).any(|(_, spec)| spec.is_none());
+        made_anew || target.is_some_and(|target| created(target) > milliseconds(*went))
     }
 
     /// What a workload's pods take by every version of its policy that may be the one known, or by the last before it went.
@@ -170,7 +185,9 @@ impl Case<'_> {
         let until = milliseconds(sent.saturating_sub(known));
         let ours =
             self.pods.iter().map(|pod| &pod.value).filter(|pod| object::label(pod, "app") == Some(name));
-        let ending = ours.filter(|pod| began_to_end(pod).is_some_and(|at| at <= until)).count();
+        // Pods of a workload that was deleted are known to nobody but the process that saw it then.
+        let born = target.map_or(i64::MAX, created);
+        let ending = ours.filter(|pod| began_to_end(pod).is_some_and(|at| at >= born && at <= until)).count();
         let beside = plimsoll::number::count_of(ending);
         let (replicas, more) = target.map_or((0, 0), |target| {
             let replicas = object::count(target, &["spec", "replicas"]);
@@ -216,6 +233,12 @@ impl Case<'_> {
     }
 }
 
+/// When an object was created, in milliseconds of the run.
+fn created(value: &Value) -> i64 {
+    let created = object::text(value, &["metadata", "creationTimestamp"]).parse::<jiff::Timestamp>();
+    created.map_or(i64::MIN, |at| at.as_millisecond() - BASE)
+}
+
 /// When a pod began to end, in milliseconds of the run.
 fn began_to_end(pod: &Value) -> Option<i64> {
     let end = object::text(pod, &["metadata", "deletionTimestamp"]).parse::<jiff::Timestamp>().ok()?;
@@ -233,32 +256,43 @@ pub fn recalled(
     write: &ScaleWrite,
 ) -> Option<(u32, bool)> {
     let since = write.sent.saturating_sub(EVALUATION);
-    let asked = drawn(&policy.spec).filter_map(|(ceiling, budget)| {
-        let told = state.grants.get(budget)?;
-        let holder = |status: &ConnectionBudgetStatus| {
-            status.holders.iter().find(|holder| holder.name == workload).cloned()
-        };
-        let lent = |status: &ConnectionBudgetStatus| {
-            holder(status).is_some_and(|held| held.recalled_since.is_some())
-        };
-        // A lower grant whose write was not answered is kept to by the process that sent it.
-        let on_its_way = state
-            .unanswered
-            .iter()
-            .filter(|(of, sent, _)| *of == budget && *sent <= write.landed && *sent + UNANSWERED >= since);
-        let granted = State::versions(told, since, write.landed)
-            .chain(on_its_way.map(|(_, _, status)| status))
-            .filter(|status| lent(status))
-            .filter_map(|status| Some(holder(status)?.granted))
-            .min()?;
-        let first = told.iter().rev().filter(|(at, _)| *at <= write.landed);
-        let first =
-            first.skip_while(|(_, status)| !lent(status)).take_while(|(_, status)| lent(status)).last()?.0;
-        let deadlines = state.budgets.get(budget)?.iter().filter_map(|(_, spec)| spec.as_ref());
-        let deadline = deadlines.map(|spec| spec.lending.recall_deadline_seconds).min().unwrap_or(0);
-        let hard = first + Duration::from_secs(deadline.into()) <= write.sent + BLUR;
-        Some((largest(ceiling, strategy, granted), hard))
-    });
+    let asked =
+        drawn(&policy.spec).filter_map(|(ceiling, budget)| {
+            let told = state.grants.get(budget)?;
+            let holder = |status: &ConnectionBudgetStatus| {
+                status.holders.iter().find(|holder| holder.name == workload).cloned()
+            };
+            let lent = |status: &ConnectionBudgetStatus| {
+                holder(status).is_some_and(|held| held.recalled_since.is_some())
+            };
+            // A lower grant whose write was not answered is kept to by the process that sent it.
+            let on_its_way = state.unanswered.iter().filter(|(of, sent, _)| {
+                *of == budget && *sent <= write.landed && *sent + UNANSWERED >= since
+            });
+            let granted = State::versions(told, since, write.landed)
+                .chain(on_its_way.map(|(_, _, status)| status))
+                .filter(|status| lent(status))
+                .filter_map(|status| Some(holder(status)?.granted))
+                .min()?;
+            let mut past = told.iter().rev().filter(|(at, _)| *at <= write.landed).peekable();
+            while past.next_if(|(_, status)| !lent(status)).is_some() {}
+            let mut first = None;
+            while let Some((at, _)) = past.next_if(|(_, status)| lent(status)) {
+                first = Some(*at);
+            }
+            // It counts from when it was sent first, answered or not.
+            let before = past.next().map_or(Duration::ZERO, |(at, _)| *at);
+            let sent = state.unanswered.iter().filter(|(of, at, status)| {
+                *of == budget && (before..=write.landed).contains(at) && lent(status)
+            });
+            let first = first.into_iter().chain(sent.map(|(_, at, _)| *at)).min()?;
+            let deadlines = state.budgets.get(budget)?.iter().filter_map(|(_, spec)| spec.as_ref());
+            let deadline = deadlines.map(|spec| spec.lending.recall_deadline_seconds).min().unwrap_or(0);
+            // By a wrong clock it began whenever that told, for a successor.
+            let right = state.clock.iter().all(|(_, error)| *error == 0);
+            let hard = !right || first + Duration::from_secs(deadline.into()) <= write.sent + BLUR;
+            Some((largest(ceiling, strategy, granted), hard))
+        });
     asked.reduce(|one, other| (one.0.min(other.0), one.1 || other.1))
 }
 

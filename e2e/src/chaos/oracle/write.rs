@@ -22,6 +22,8 @@ pub(super) const EVALUATION: Duration = Duration::from_secs(40);
 pub(super) const DISTURBED: Duration = Duration::from_secs(200);
 /// A fall to less than this share must be confirmed, and a rise as steep.
 const COLLAPSE: f64 = 0.101;
+/// Samples are no further apart.
+const SCRAPE: Duration = Duration::from_secs(5);
 /// Moments that two clocks see on different sides of a limit.
 pub(super) const BLUR: Duration = Duration::from_secs(2);
 
@@ -383,13 +385,20 @@ impl Case<'_> {
             .filter_map(|answer| Some((answer.asked, answer.good?, answer.replicas?)));
         let seen: Vec<(Duration, f64, u32)> = good.collect();
         let young = |(asked, ..): &&(Duration, f64, u32)| self.was_young(policy, *asked);
-        let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR).filter(young);
+        // One that may lead anew reads the time before as Prometheus tells it, on other moments than it asked at.
+        let mut leases = self.state.disturbed.iter().filter(|(_, kind)| *kind == "leases");
+        let anew = leases.any(|(at, _)| *at + DISTURBED >= since && *at <= sent);
+        let apart =
+            if anew { Duration::from_secs(spec.polling_interval.into()) + SCRAPE } else { Duration::ZERO };
+        let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR + apart).filter(young);
         let peak = within.map(|(_, value, _)| facts::need(spec, *value)).fold(0.0, f64::max);
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
-        // Where the workload could not be read, what demand asked for was not taken note of.
-        let unread =
-            self.state.disturbed.iter().any(|(at, kind)| *kind == "get" && *at >= since && *at <= sent);
+        // Where the workload could not be seen, what demand asked for was not taken note of.
+        let unread = self.state.disturbed.iter().any(|(at, kind)| match *kind {
+            "get" | "pods" => *at >= since && *at <= sent,
+            kind => kind == self.plural() && *at + DISTURBED >= since && *at <= sent,
+        });
         if base < required && self.write.to > facts::least(spec) && !unread {
             return Err(format!(
                 "demand within the last {} s asked for {peak:.2} pods, so at least {required}",
@@ -407,7 +416,7 @@ impl Case<'_> {
         let mut histories = self.state.histories.get(self.index).into_iter().flatten();
         let is_known = histories.any(|(operator, from)| *operator == write.operator && *from <= since + gap);
         // What was wanted before is not known: the count that stood then is kept for a window.
-        if covered > since + gap && !is_known && write.to < stood {
+        if covered > since + gap && !is_known && write.to < stood && !unread {
             return Err(format!(
                 "a window of {} s must pass, and this process has seen demand for only {:.0} s, since when there were {stood}",
                 rules.window,
@@ -415,6 +424,10 @@ impl Case<'_> {
             ));
         }
         Ok(())
+    }
+
+    fn plural(&self) -> &'static str {
+        if object::text(self.target, &["kind"]) == "Deployment" { "deployments" } else { "statefulsets" }
     }
 
     fn is_rolling_out(&self) -> bool {
@@ -473,7 +486,7 @@ impl Case<'_> {
         let led = !disturbed.any(|(at, of)| *of == "leases" && *at >= since && *at <= write.sent);
         // Where that is not certain, only what allows more is taken as known.
         let counts = |known: bool, from: u32, to: u32| known || (from < to) != grows;
-        let own = writes.iter().filter(ours).filter(|past| counts(heard || led, past.from, past.to));
+        let own = writes.iter().filter(ours).filter(|past| counts(led, past.from, past.to));
         let told = self.state.recalled.get(self.index).into_iter().flatten();
         let told =
             told.filter(|(operator, _, from, to)| *operator == write.operator && counts(heard, *from, *to));
