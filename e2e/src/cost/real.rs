@@ -152,15 +152,39 @@ impl Floor for RealFloor {
                 asked.count(&request.verb, &request.resource);
             }
             // Prometheus counts what it is asked, and does not tell values from ages.
-            let counted = "sum(prometheus_http_requests_total{handler=~\"/api/v1/query\"})";
-            let counted = self.prometheus.query(counted).await.map_err(Fault::other)?;
-            asked.values =
-                counted.first().and_then(|value| value.split('.').next()?.parse().ok()).unwrap_or_default();
+            let metrics = reqwest::get(format!("{}/metrics", self.prometheus.url())).await;
+            let metrics = metrics.map_err(Fault::other)?.text().await.map_err(Fault::other)?;
+            asked.values = queries(&metrics);
             Ok(asked)
         })
     }
 
     fn relist(&self) -> bool {
         false
+    }
+}
+
+/// Queries that a Prometheus has answered, by its own metrics.
+fn queries(metrics: &str) -> u64 {
+    let answered = metrics
+        .lines()
+        .filter(|line| line.starts_with("prometheus_http_requests_total{"))
+        .filter(|line| line.contains("handler=\"/api/v1/query\""))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    answered.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_those_that_prometheus_has_answered() {
+        let metrics = "# TYPE prometheus_http_requests_total counter\n\
+            prometheus_http_requests_total{code=\"200\",handler=\"/api/v1/query\"} 41\n\
+            prometheus_http_requests_total{code=\"400\",handler=\"/api/v1/query\"} 1\n\
+            prometheus_http_requests_total{code=\"200\",handler=\"/api/v1/query_range\"} 7\n\
+            prometheus_http_requests_total{code=\"200\",handler=\"/metrics\"} 9\n";
+        assert_eq!(queries(metrics), 42);
     }
 }

@@ -146,8 +146,9 @@ impl Case<'_> {
     /// Whether nothing tells that the workload draws on the budget: its policy went before it, or the budget, was made.
     fn is_unheard_of(&self, index: usize, budget: usize, target: Option<&Value>) -> bool {
         let landed = self.write.landed;
-        let policies = self.state.policies.get(index).into_iter().flatten().filter(|(at, _)| *at <= landed);
-        let Some((went, None)) = policies.last() else { return false };
+        let mut policies =
+            self.state.policies.get(index).into_iter().flatten().filter(|(at, _)| *at <= landed);
+        let Some((went, None)) = policies.next_back() else { return false };
         let budgets = self.state.budgets.get(budget).into_iter().flatten();
         let made_anew = budgets.filter(|(at, _)| at > went && *at <= landed).any(|(_, spec)| spec.is_none());
         made_anew || target.is_some_and(|target| created(target) > milliseconds(*went))
