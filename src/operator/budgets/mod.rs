@@ -265,6 +265,7 @@ mod tests {
     use super::*;
     use crate::budget::{Grant, Lending, LimitSeen};
     use crate::control::Footprint;
+    use crate::operator::clock::ClockError;
 
     fn web(name: &str) -> TargetKey {
         TargetKey::new("apps/v1", "Deployment", "shop", name)
@@ -305,6 +306,23 @@ mod tests {
         }
         drop(books);
         budgets
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_ledgers_time_is_the_clocks_when_it_begins_and_does_not_jump_after() {
+        let start = Time::from_seconds(1_790_000_000);
+        let error = ClockError::default();
+        let budgets = Budgets::new(Clock::faulty(start, error.clone()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        error.set(-25_000);
+        assert_eq!(
+            budgets.now(),
+            start + Span::from_seconds(35),
+            "what the clock shows when it is asked first"
+        );
+        error.set(3_600_000);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(budgets.now(), start + Span::from_seconds(45));
     }
 
     #[test]

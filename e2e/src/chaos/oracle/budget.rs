@@ -257,44 +257,55 @@ pub fn recalled(
     write: &ScaleWrite,
 ) -> Option<(u32, bool)> {
     let since = write.sent.saturating_sub(EVALUATION);
-    let asked =
-        drawn(&policy.spec).filter_map(|(ceiling, budget)| {
-            let told = state.grants.get(budget)?;
-            let holder = |status: &ConnectionBudgetStatus| {
-                status.holders.iter().find(|holder| holder.name == workload).cloned()
-            };
-            let lent = |status: &ConnectionBudgetStatus| {
-                holder(status).is_some_and(|held| held.recalled_since.is_some())
-            };
-            // A lower grant whose write was not answered is kept to by the process that sent it.
-            let on_its_way = state.unanswered.iter().filter(|(of, sent, _)| {
-                *of == budget && *sent <= write.landed && *sent + UNANSWERED >= since
-            });
-            let granted = State::versions(told, since, write.landed)
-                .chain(on_its_way.map(|(_, _, status)| status))
-                .filter(|status| lent(status))
-                .filter_map(|status| Some(holder(status)?.granted))
-                .min()?;
-            let mut past = told.iter().rev().filter(|(at, _)| *at <= write.landed).peekable();
-            while past.next_if(|(_, status)| !lent(status)).is_some() {}
-            let mut first = None;
-            while let Some((at, _)) = past.next_if(|(_, status)| lent(status)) {
-                first = Some(*at);
-            }
-            // It counts from when it was sent first, answered or not.
-            let before = past.next().map_or(Duration::ZERO, |(at, _)| *at);
-            let sent = state.unanswered.iter().filter(|(of, at, status)| {
-                *of == budget && (before..=write.landed).contains(at) && lent(status)
-            });
-            let first = first.into_iter().chain(sent.map(|(_, at, _)| *at)).min()?;
-            let deadlines = state.budgets.get(budget)?.iter().filter_map(|(_, spec)| spec.as_ref());
-            let deadline = deadlines.map(|spec| spec.lending.recall_deadline_seconds).min().unwrap_or(0);
-            // By a wrong clock it began whenever that told, for a successor.
-            let right = state.clock.iter().all(|(_, error)| *error == 0);
-            let hard = !right || first + Duration::from_secs(deadline.into()) <= write.sent + BLUR;
-            Some((largest(ceiling, strategy, granted), hard))
-        });
+    let asked = drawn(&policy.spec).filter_map(|(ceiling, budget)| {
+        let told = state.grants.get(budget)?;
+        let holder = |status: &ConnectionBudgetStatus| {
+            status.holders.iter().find(|holder| holder.name == workload).cloned()
+        };
+        let lent = |status: &ConnectionBudgetStatus| {
+            holder(status).is_some_and(|held| held.recalled_since.is_some())
+        };
+        // A lower grant whose write was not answered is kept to by the process that sent it.
+        let on_its_way = state
+            .unanswered
+            .iter()
+            .filter(|(of, sent, _)| *of == budget && *sent <= write.landed && *sent + UNANSWERED >= since);
+        let granted = State::versions(told, since, write.landed)
+            .chain(on_its_way.map(|(_, _, status)| status))
+            .filter(|status| lent(status))
+            .filter_map(|status| Some(holder(status)?.granted))
+            .min()?;
+        let first = asked_first(state, budget, told, write.landed, lent)?;
+        let deadlines = state.budgets.get(budget)?.iter().filter_map(|(_, spec)| spec.as_ref());
+        let deadline = deadlines.map(|spec| spec.lending.recall_deadline_seconds).min().unwrap_or(0);
+        // By a wrong clock it began whenever that told, for a successor.
+        let right = state.clock.iter().all(|(_, error)| *error == 0);
+        let hard = !right || first + Duration::from_secs(deadline.into()) <= write.sent + BLUR;
+        Some((largest(ceiling, strategy, granted), hard))
+    });
     asked.reduce(|one, other| (one.0.min(other.0), one.1 || other.1))
+}
+
+/// When the status was sent first, answered or not, that asks back what was still asked back last.
+fn asked_first(
+    state: &State,
+    budget: usize,
+    told: &[(Duration, ConnectionBudgetStatus)],
+    landed: Duration,
+    asks: impl Fn(&ConnectionBudgetStatus) -> bool,
+) -> Option<Duration> {
+    let mut past = told.iter().rev().filter(|(at, _)| *at <= landed).peekable();
+    while past.next_if(|(_, status)| !asks(status)).is_some() {}
+    let mut first = None;
+    while let Some((at, _)) = past.next_if(|(_, status)| asks(status)) {
+        first = Some(*at);
+    }
+    let before = past.next().map_or(Duration::ZERO, |(at, _)| *at);
+    let sent = state
+        .unanswered
+        .iter()
+        .filter(|(of, at, status)| *of == budget && (before..=landed).contains(at) && asks(status));
+    first.into_iter().chain(sent.map(|(_, at, _)| *at)).min()
 }
 
 /// The largest count that connections carry, at the worst.
