@@ -36,6 +36,8 @@ pub struct Claim {
     pub shape: RolloutShape,
     /// Replicas that must always be possible, 1 or more.
     pub guaranteed: u32,
+    /// Replicas below which no budget takes it: `minReplicas`, no more than `guaranteed`.
+    pub least: u32,
     /// Replicas asked for now; floors included, no limit of a budget applied.
     pub wanted: u32,
     /// The policy sets the count by demand, so what the workload holds can be asked back. Else it is asked for nothing, and
@@ -101,6 +103,7 @@ impl Claim {
         Self {
             shape: footprint.shape,
             guaranteed,
+            least: policy.min.max(1),
             wanted: footprint.wanted,
             movable: footprint.movable,
             fixed,

@@ -1,8 +1,9 @@
 //! Weighted max-min shares of several budgets at once (rule 7).
 //!
 //! Progressive filling: the workload whose share per weight is least gets the next replica, as long as every budget that
-//! it draws on carries the step. First up to the floors, then up to what is wanted. A workload that draws on several budgets
-//! gets a replica in all of them or in none.
+//! it draws on carries the step. First up to what nobody can take from it, then up to the floors, then up to what is wanted.
+//! A workload that draws on several budgets gets a replica in all of them or in none; but what it holds in one and cannot
+//! give back is nobody else's, even where another budget carries less of it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -25,6 +26,8 @@ pub fn fill(available: &BTreeMap<String, u32>, claims: &BTreeMap<Workload, &Clai
         targets: claims.keys().map(|workload| (workload.clone(), 0)).collect(),
         full: BTreeSet::new(),
     };
+    glass.pour(claims, |claim| claim.least);
+    glass.keep(claims);
     glass.pour(claims, |claim| claim.guaranteed);
     let infeasible = glass.full.clone();
     // Where a floor lacks connections nobody gets more than its floor.
@@ -59,6 +62,23 @@ impl Glass {
             if self.take(claim, replicas) {
                 self.targets.insert((*workload).clone(), replicas);
                 waiting.extend(step(position, replicas));
+            }
+        }
+    }
+
+    /// Takes out what is beyond the targets and cannot be given back.
+    fn keep(&mut self, claims: &BTreeMap<Workload, &Claim>) {
+        for (workload, claim) in claims {
+            let target = self.targets.get(workload).copied().unwrap_or(0);
+            for draw in &claim.draws {
+                let beyond = reach(claim, draw, claim.least).saturating_sub(reach(
+                    claim,
+                    draw,
+                    target.min(claim.least),
+                ));
+                if let Some(room) = self.room.get_mut(&draw.budget) {
+                    *room = room.saturating_sub(beyond);
+                }
             }
         }
     }

@@ -90,9 +90,12 @@ impl Entry {
         let claim = self.claim.as_ref().filter(|claim| claim.movable || (spec > 0 && claim.wanted > spec))?;
         let draws: Vec<_> = claim.draws.iter().filter(|draw| draw.enforced).cloned().collect();
         // What cannot be asked back is as good as a floor.
-        let guaranteed =
-            if claim.movable { claim.guaranteed } else { claim.guaranteed.min(claim.wanted).max(spec) };
-        (!draws.is_empty()).then(|| Claim { guaranteed, draws, ..claim.clone() })
+        let (guaranteed, least) = if claim.movable {
+            (claim.guaranteed, claim.least.min(spec))
+        } else {
+            (claim.guaranteed.min(claim.wanted).max(spec), spec)
+        };
+        (!draws.is_empty()).then(|| Claim { guaranteed, least, draws, ..claim.clone() })
     }
 
     pub(super) fn draws_on(&self, budget: &str) -> bool {
@@ -394,6 +397,15 @@ impl Ledger {
             (entry.sight.spec > 0).then(|| claim.reach(draw, entry.sight.spec, 0))
         });
         granted.max(reach.unwrap_or(0))
+    }
+
+    /// What nobody asks back: the reach of `minReplicas`, and all of a count that the policy does not set.
+    pub(super) fn lasting(&self, workload: &Workload, budget: &str) -> u32 {
+        let Some(claim) = self.claim(workload) else { return 0 };
+        if !claim.movable {
+            return u32::MAX;
+        }
+        claim.draw(budget).map_or(0, |draw| claim.reach(draw, claim.least, 0))
     }
 
     /// Everybody with a part in a budget.

@@ -31,6 +31,7 @@ fn claim(guaranteed: u32, wanted: u32, draws: &[(&str, u32, u32)]) -> Claim {
             start_up: None,
         },
         guaranteed,
+        least: 0,
         wanted,
         movable: true,
         fixed: "",
@@ -392,6 +393,33 @@ fn no_grant_is_lowered_below_growth_under_way() {
     );
     ledger.end(&workload("a"), Outcome::Refused, at(3));
     assert_eq!(ledger.plan(at(4))["db"].grants[&workload("a")].connections, 60);
+}
+
+#[test]
+fn what_min_replicas_hold_is_asked_back_by_nobody_and_given_to_nobody_else() {
+    let mut ledger = ledger(295);
+    ledger.open("pool", BTreeMap::new(), Lending::default(), NOW);
+    ledger.set_limit("pool", limit(40), Lending::default());
+    let kept = Claim { least: 8, ..claim(8, 8, &[("db", 20, 1), ("pool", 10, 1)]) };
+    let mut told = Vec::new();
+    for second in 0..400 {
+        let now = at(second);
+        let spec = if second < 200 { 12 } else { 8 };
+        ledger.see(&workload("kept"), kept.clone(), Sight { uid: 1, spec, beside: 0, pods: spec }, now);
+        see(&mut ledger, "other", 7, 17, 10, now);
+        let plans = ledger.plan(now);
+        for (budget, plan) in &plans {
+            ledger.intend(budget, plan);
+            ledger.acknowledge(budget);
+        }
+        let share = ledger.share(&workload("kept"), "db", now).unwrap();
+        told.push((granted(&ledger, "other", now), share.excess, share.standing));
+    }
+    assert!(matches!(told[100].2, Standing::Recalled { .. }), "12 of which 4 can go: {:?}", told[100]);
+    // 8 pods of 20 connections stay, whatever the pool carries; 135 are left.
+    assert_eq!((told[399].0, told[399].1), (130, 0));
+    assert_eq!(told[399].2, Standing::Short, "nothing is asked back that cannot be given");
+    assert!(ledger.plan(at(400))["pool"].infeasible && !ledger.plan(at(400))["db"].infeasible);
 }
 
 #[test]

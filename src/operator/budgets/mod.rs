@@ -240,6 +240,7 @@ fn orphan_claim(budget: &str, per_pod: u32, footprint: &Footprint) -> Claim {
     Claim {
         shape: footprint.shape,
         guaranteed: 1,
+        least: 1,
         wanted: footprint.wanted,
         movable: false,
         fixed: NO_POLICY,
