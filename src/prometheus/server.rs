@@ -128,6 +128,21 @@ enum Asked {
     Over(Moments),
 }
 
+/// When a question was begun.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    /// What the operator's clock showed.
+    clock: Timestamp,
+}
+
+impl Begun {
+    /// What the clock would show now, had nobody set it since.
+    fn clock_without_steps(self) -> Timestamp {
+        self.clock.saturating_add(self.at.elapsed()).unwrap_or(self.clock)
+    }
+}
+
 impl Wire {
     /// Asks about the past, after what is asked about the present.
     pub(super) async fn ask_over(&self, query: &str, moments: Moments) -> Result<AnsweredRange, Failure> {
@@ -142,10 +157,10 @@ impl Wire {
     }
 
     async fn ask<T: Decoded>(&self, query: &str, asked: Asked) -> Result<T, Failure> {
-        let started = Instant::now();
+        let begun = Begun { at: Instant::now(), clock: self.now() };
         self.counters.begin();
-        let answer: Result<T, Failure> = self.ask_until(query, asked, started + self.timeout()).await;
-        self.counters.end(started.elapsed(), answer.as_ref().err().map(|failure| failure.kind));
+        let answer: Result<T, Failure> = self.ask_since(begun, query, asked).await;
+        self.counters.end(begun.at.elapsed(), answer.as_ref().err().map(|failure| failure.kind));
         if let Ok(answered) = &answer {
             for info in answered.infos() {
                 tracing::debug!(server = self.config.name, info, "Prometheus has a note on a query");
@@ -154,17 +169,12 @@ impl Wire {
         answer
     }
 
-    async fn ask_until<T: Decoded>(
-        &self,
-        query: &str,
-        asked: Asked,
-        deadline: Instant,
-    ) -> Result<T, Failure> {
+    async fn ask_since<T: Decoded>(&self, begun: Begun, query: &str, asked: Asked) -> Result<T, Failure> {
         let seconds = self.config.timeout_seconds;
+        let deadline = begun.at + self.timeout();
         let late = |words: String| self.failure(FailureKind::Timeout, &words);
-        let begun = Instant::now();
         let slot = timeout_at(deadline, self.slots.acquire()).await;
-        let waited = begun.elapsed();
+        let waited = begun.at.elapsed();
         // A question with next to no time left would only add to the server's load.
         let too_late = waited > self.timeout().mul_f64(0.95);
         let Some(_slot) = slot.ok().filter(|_| !too_late) else {
@@ -177,7 +187,7 @@ impl Wire {
         let session = timeout_at(deadline, self.credentials.session())
             .await
             .map_err(|_| late(format!("its credential files could not be read within {seconds} s")))??;
-        let answer = timeout_at(deadline, self.exchange(&session, query, asked, deadline)).await;
+        let answer = timeout_at(deadline, self.exchange(&session, begun, query, asked)).await;
         answer.map_err(|_| {
             let waiting = if waited > self.timeout().mul_f64(0.1) {
                 format!(
@@ -194,11 +204,11 @@ impl Wire {
     async fn exchange<T: Decoded>(
         &self,
         session: &Session,
+        begun: Begun,
         query: &str,
         asked: Asked,
-        deadline: Instant,
     ) -> Result<T, Failure> {
-        let time_left = deadline.saturating_duration_since(Instant::now());
+        let time_left = self.timeout().saturating_sub(begun.at.elapsed());
         let (url, when) = match asked {
             Asked::At(at) => (&self.url, vec![("time", api_time(at))]),
             Asked::Over(moments) => {
@@ -231,7 +241,7 @@ impl Wire {
             return Err(self.failure(FailureKind::NotPrometheus, &words));
         }
         let body = self.read(response).await?;
-        self.interpret(url.path(), status, &headers, &body).map_err(|mut failure| {
+        self.interpret(begun, url.path(), status, &headers, &body).map_err(|mut failure| {
             failure.sentence = session.redact(&failure.sentence);
             failure
         })
@@ -260,6 +270,7 @@ impl Wire {
 
     fn interpret<T: Decoded>(
         &self,
+        begun: Begun,
         path: &str,
         status: StatusCode,
         headers: &HeaderMap,
@@ -275,7 +286,10 @@ impl Wire {
         }
         match decoded {
             Ok(mut answered) if status.is_success() => {
-                if let Some(warning) = clock_warning(headers, self.now()) {
+                // Our clock may have been set since: what was asked for was a moment of the one before.
+                let warning = clock_warning(headers, self.now())
+                    .or_else(|| clock_warning(headers, begun.clock_without_steps()));
+                if let Some(warning) = warning {
                     answered.warn(warning);
                 }
                 Ok(answered)

@@ -338,7 +338,10 @@ impl Case<'_> {
 
     /// Whether the newest sample was young enough at a moment, as far as the process could tell.
     fn was_young(&self, policy: &PolicyFacts, at: Duration) -> bool {
-        let age = self.answers(Form::Age).rfind(|age| age.asked <= at + BLUR);
+        // One that is asked with the next value says nothing of this one yet.
+        let next = self.answers(Form::Value).find(|value| value.asked > at).map(|value| value.asked);
+        let is_due = |age: &&Answered| age.asked <= at + BLUR && next.is_none_or(|next| age.asked < next);
+        let age = self.answers(Form::Age).rfind(is_due);
         age.is_some_and(|age| age.good.is_some_and(|seconds| seconds <= facts::max_age(&policy.spec)))
     }
 
