@@ -11,12 +11,16 @@
 mod prometheus_support;
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use plimsoll::prometheus::{Auth, FailureKind, ServerConfig};
+use futures::future::BoxFuture;
+use plimsoll::prometheus::{Auth, Broken, Config, FailureKind, ServerConfig, Servers, Transport};
 use plimsoll::signal::{Age, Answer};
+use plimsoll::time::Time;
 use prometheus_support::{
-    Act, Rogue, ask, config, evaluation, hasty, json, response, sentence, servers, values,
+    Act, Rogue, ask, ask_at, config, evaluation, hasty, install_tls_provider, json, response, sentence,
+    servers, values,
 };
 
 /// The sentence that one act of a server leads to.
@@ -269,6 +273,49 @@ async fn an_answer_from_another_time_carries_a_warning() {
     let reading = ask(&servers([config(&rogue.url())])).await;
     let [warning] = reading.warnings.as_slice() else { panic!("{reading:?}") };
     assert!(warning.ends_with(" s behind the operator's; set both by NTP"), "{warning}");
+}
+
+/// A server that answers at noon by its own clock, while the operator's is set from one moment to another.
+struct SetMeanwhile {
+    clock: Mutex<jiff::Timestamp>,
+    then: jiff::Timestamp,
+}
+
+impl Transport for SetMeanwhile {
+    fn carry(&self, _: reqwest::Request) -> BoxFuture<'static, Result<reqwest::Response, Broken>> {
+        *self.clock.lock().unwrap() = self.then;
+        let answer = values(&["1"]);
+        let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map(|end| answer[end + 4..].to_vec());
+        let response = http::Response::builder()
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::DATE, "Tue, 14 Nov 2023 12:00:00 GMT")
+            .body(body.unwrap());
+        Box::pin(async move { Ok(response.unwrap().into()) })
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        *self.clock.lock().unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_during_which_the_clock_was_set_carries_a_warning() {
+    install_tls_provider();
+    let noon: jiff::Timestamp = "2023-11-14T12:00:00Z".parse().unwrap();
+    let at = |seconds| noon + jiff::SignedDuration::from_secs(seconds);
+    for (before, after, expected) in [
+        (at(0), at(0), None),
+        (at(-20), at(20), None),
+        (at(-3600), at(0), Some("the server's clock is 3600 s ahead of the operator's; set both by NTP")),
+        (at(0), at(-3600), Some("the server's clock is 3600 s ahead of the operator's; set both by NTP")),
+        (at(90), at(0), Some("the server's clock is 90 s behind the operator's; set both by NTP")),
+    ] {
+        let transport: Arc<dyn Transport> = Arc::new(SetMeanwhile { clock: Mutex::new(before), then: after });
+        let servers = Servers::through(Config::single("http://prometheus.test:9090"), &transport).unwrap();
+        let reading = ask_at(&servers, Time::from_millis(before.as_millisecond())).await;
+        assert_eq!(reading.answer, Answer::Value(1.0));
+        assert_eq!(reading.warnings.first().map(String::as_str), expected, "{before} {after}");
+    }
 }
 
 #[tokio::test]

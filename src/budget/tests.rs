@@ -396,30 +396,31 @@ fn no_grant_is_lowered_below_growth_under_way() {
 }
 
 #[test]
-fn what_min_replicas_hold_is_asked_back_by_nobody_and_given_to_nobody_else() {
+fn what_min_replicas_hold_is_asked_back_by_nobody_and_granted_to_nobody_else() {
     let mut ledger = ledger(295);
     ledger.open("pool", BTreeMap::new(), Lending::default(), NOW);
     ledger.set_limit("pool", limit(40), Lending::default());
-    let kept = Claim { least: 8, ..claim(8, 8, &[("db", 20, 1), ("pool", 10, 1)]) };
     let mut told = Vec::new();
-    for second in 0..400 {
+    for second in 0..900 {
         let now = at(second);
-        let spec = if second < 200 { 12 } else { 8 };
-        ledger.see(&workload("kept"), kept.clone(), Sight { uid: 1, spec, beside: 0, pods: spec }, now);
+        // Somebody declares that a pod opens more than was said, and sets a larger count; then it is what it was.
+        let per_pod = if second < 300 { 15 } else { 20 };
+        let spec = if (300..600).contains(&second) { 12 } else { 8 };
+        let kept = Claim { least: 8, ..claim(8, spec, &[("db", per_pod, 1), ("pool", 10, 1)]) };
+        ledger.see(&workload("kept"), kept, Sight { uid: 1, spec, beside: 0, pods: spec }, now);
         see(&mut ledger, "other", 7, 17, 10, now);
-        let plans = ledger.plan(now);
-        for (budget, plan) in &plans {
+        for (budget, plan) in &ledger.plan(now) {
             ledger.intend(budget, plan);
             ledger.acknowledge(budget);
         }
         let share = ledger.share(&workload("kept"), "db", now).unwrap();
         told.push((granted(&ledger, "other", now), share.excess, share.standing));
     }
-    assert!(matches!(told[100].2, Standing::Recalled { .. }), "12 of which 4 can go: {:?}", told[100]);
+    assert_eq!((told[299].0, told[299].1), (170, 0), "beside 8 pods of 15 connections");
+    assert!(matches!(told[599].2, Standing::Recalled { .. }), "4 of 12 can go: {:?}", told[599]);
     // 8 pods of 20 connections stay, whatever the pool carries; 135 are left.
-    assert_eq!((told[399].0, told[399].1), (130, 0));
-    assert_eq!(told[399].2, Standing::Short, "nothing is asked back that cannot be given");
-    assert!(ledger.plan(at(400))["pool"].infeasible && !ledger.plan(at(400))["db"].infeasible);
+    assert_eq!(told[899], (130, 0, Standing::Short), "nothing is asked back that cannot be given");
+    assert!(ledger.plan(at(900))["pool"].infeasible && !ledger.plan(at(900))["db"].infeasible);
 }
 
 #[test]
