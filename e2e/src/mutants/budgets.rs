@@ -102,6 +102,12 @@ pub const MUTANTS: &[Mutant] = &[
         instead: "if lacking.len() == claim.draws.len() {",
     },
     Mutant {
+        rule: "rule 7: what minReplicas hold is nobody else's",
+        file: "src/budget/fill.rs",
+        text: "glass.keep(claims);",
+        instead: "let _ = (claims, Glass::keep);",
+    },
+    Mutant {
         rule: "rule 8: a floor is asked back at once",
         file: "src/budget/plan.rs",
         text: "let urgent = too_much || owed.contains(&true);",
@@ -160,5 +166,11 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/control/settle.rs",
         text: "let replicas = hard.replicas.max(self.least()).min(self.spec());",
         instead: "let replicas = hard.replicas.max(1).min(self.spec());",
+    },
+    Mutant {
+        rule: "rule 10: what minReplicas hold is not asked back",
+        file: "src/budget/plan.rs",
+        text: "let lasting = self.lasting(party, budget).min(kept);",
+        instead: "let lasting = self.lasting(party, budget).min(kept).min(0);",
     },
 ];
