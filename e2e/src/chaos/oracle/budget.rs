@@ -143,7 +143,8 @@ impl Case<'_> {
             || State::versions(rivals, spoken, landed).any(|rivals| rivals.policy)
     }
 
-    /// Whether nothing tells that the workload draws on the budget: its policy went before it, or the budget, was made.
+    /// Whether nothing tells that the workload draws on the budget: its policy went before the budget was made, or before it
+    /// was looked at for a workload that was made.
     fn is_unheard_of(&self, index: usize, budget: usize, target: Option<&Value>) -> bool {
         let landed = self.write.landed;
         let mut policies =
@@ -151,7 +152,8 @@ impl Case<'_> {
         let Some((went, None)) = policies.next_back() else { return false };
         let budgets = self.state.budgets.get(budget).into_iter().flatten();
         let made_anew = budgets.filter(|(at, _)| at > went && *at <= landed).any(|(_, spec)| spec.is_none());
-        made_anew || target.is_some_and(|target| created(target) > milliseconds(*went))
+        let seen_from = |target: &Value| created(target).saturating_add(milliseconds(EVALUATION));
+        made_anew || target.is_some_and(|target| seen_from(target) > milliseconds(*went))
     }
 
     /// What a workload's pods take by every version of its policy that may be the one known, or by the last before it went.
