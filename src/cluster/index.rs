@@ -208,6 +208,22 @@ impl Index {
         self.announce(key);
     }
 
+    /// Takes over what a list tells of a policy that is known. The list may be older than what its watch has told
+    /// since: it brings no policy back, and undoes no edit.
+    pub(super) fn refresh_policy(&self, record: PolicyRecord, status: Option<Box<ScalingPolicyStatus>>) {
+        let mut state = self.state();
+        let Some(entry) = state.policies.get_mut(&record.key).filter(|entry| entry.record.uid == record.uid)
+        else {
+            return;
+        };
+        if (record.generation, record.edited) > (entry.record.generation, entry.record.edited) {
+            drop(state);
+            self.put_policy(record, status);
+        } else {
+            entry.status = status;
+        }
+    }
+
     pub(crate) fn remove_policy(&self, key: &PolicyKey, uid: Uid) {
         let mut state = self.state();
         if state.policies.get(key).is_some_and(|entry| entry.record.uid == uid)

@@ -278,6 +278,32 @@ fn a_process_that_waits_follows_the_statuses_that_another_writes() {
 }
 
 #[test]
+fn a_list_that_is_older_than_the_watch_brings_no_policy_back_and_undoes_no_edit() {
+    let (index, _changes) = index();
+    let status = |replicas| {
+        let current_replicas = Some(replicas);
+        Some(Box::new(ScalingPolicyStatus { current_replicas, ..ScalingPolicyStatus::default() }))
+    };
+    let listed = policy("web", 100, "Active");
+    let edited = PolicyRecord { generation: 2, edited: Time::from_seconds(200), ..listed.clone() };
+    index.put_policy(edited.clone(), status(1));
+    index.refresh_policy(listed.clone(), status(2));
+    assert_eq!(*index.policy(&listed.key).unwrap(), edited);
+    assert_eq!(index.take_status(&listed.key), status(2), "nobody else writes the status meanwhile");
+    let annotated = PolicyRecord { edited: Time::from_seconds(300), ..edited.clone() };
+    index.refresh_policy(annotated.clone(), status(3));
+    assert_eq!(*index.policy(&listed.key).unwrap(), annotated, "the watch may be behind");
+    assert_eq!(index.take_status(&listed.key), status(3));
+    let made_anew = PolicyRecord { uid: Uid::of("another"), ..listed.clone() };
+    index.put_policy(made_anew.clone(), None);
+    index.refresh_policy(annotated, status(4));
+    assert_eq!((&*index.policy(&listed.key).unwrap(), index.take_status(&listed.key)), (&made_anew, None));
+    index.remove_policy(&made_anew.key, made_anew.uid);
+    index.refresh_policy(made_anew, status(5));
+    assert!(index.policies().is_empty(), "it was deleted while the list was under way");
+}
+
+#[test]
 fn a_workload_is_found_among_twenty_thousand_pods_without_looking_at_them_all() {
     let (index, _changes) = index();
     for workload in 0..1000 {

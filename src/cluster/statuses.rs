@@ -12,8 +12,8 @@ use crate::api::ScalingPolicy;
 /// Policies asked for at once.
 const PAGE: u32 = 500;
 
-/// Puts every policy of `namespaces` (of the whole cluster if there are none) into the index as it is now, with its
-/// status.
+/// Takes the status of every policy of `namespaces` (of the whole cluster if there are none) that the index holds from
+/// the API server, and edits that the watch has not told yet.
 pub async fn read_statuses(client: &Client, namespaces: &[String], index: &Index) -> Result<(), ApiError> {
     let everywhere = [None];
     let scopes: Vec<_> = namespaces.iter().map(|namespace| Some(namespace.as_str())).collect();
@@ -26,7 +26,7 @@ pub async fn read_statuses(client: &Client, namespaces: &[String], index: &Index
         loop {
             let list = call.answer(api.list(&page)).await?;
             for (record, status) in list.items.into_iter().filter_map(PolicyRecord::trim) {
-                index.put_policy(record, status);
+                index.refresh_policy(record, status);
             }
             match list.metadata.continue_ {
                 Some(next) if !next.is_empty() => page = page.continue_token(&next),
