@@ -179,6 +179,7 @@ impl Service {
                 start_up: None,
             },
             guaranteed: self.guaranteed,
+            least: self.guaranteed,
             wanted,
             movable: true,
             fixed: "",
