@@ -399,15 +399,6 @@ impl Ledger {
         granted.max(reach.unwrap_or(0))
     }
 
-    /// What nobody asks back: the reach of `minReplicas`, and all of a count that the policy does not set.
-    pub(super) fn lasting(&self, workload: &Workload, budget: &str) -> u32 {
-        let Some(claim) = self.claim(workload) else { return 0 };
-        if !claim.movable {
-            return u32::MAX;
-        }
-        claim.draw(budget).map_or(0, |draw| claim.reach(draw, claim.least, 0))
-    }
-
     /// Everybody with a part in a budget.
     pub(super) fn parties(&self, budget: &str) -> BTreeSet<&Workload> {
         let draws = self.entries.iter().filter(|(_, entry)| {

@@ -203,8 +203,10 @@ impl Ledger {
         let urgent = too_much || owed.contains(&true);
         for party in charges.keys() {
             let kept = self.kept(party, budget, now);
-            let lasting = self.lasting(party, budget).min(kept);
-            let target = targets.get(party).map_or(kept, |target| lasting.max(*target));
+            let fixed = self.entries.get(party).and_then(|entry| entry.claim.as_ref());
+            let fixed = fixed.is_some_and(|claim| !claim.movable);
+            let target =
+                targets.get(party).map_or(kept, |target| if fixed { kept.max(*target) } else { *target });
             let held = self.held(party, budget, now);
             let charge = charges.get(party).copied().unwrap_or(0);
             let Some(grant) = plan.grants.get_mut(party) else { continue };
@@ -214,7 +216,7 @@ impl Ledger {
                 let least = self.growing(party, budget).max(target);
                 grant.connections = grant.connections.min(least);
                 grant.recalled = Some(grant.recalled.unwrap_or(now)).filter(|_| held > grant.connections);
-            } else if charge <= target || held <= grant.connections || (owed.is_empty() && !too_much) {
+            } else if held <= grant.connections || (owed.is_empty() && !too_much) {
                 grant.recalled = None;
             }
         }

@@ -396,39 +396,28 @@ fn no_grant_is_lowered_below_growth_under_way() {
 }
 
 #[test]
-fn what_min_replicas_hold_is_asked_back_by_nobody_and_granted_to_nobody_else() {
+fn what_min_replicas_hold_is_granted_to_nobody_else() {
     let mut ledger = ledger(295);
     ledger.open("pool", BTreeMap::new(), Lending::default(), NOW);
     ledger.set_limit("pool", limit(40), Lending::default());
     let mut told = Vec::new();
-    for second in 0..1200 {
+    for second in 0..600 {
         let now = at(second);
-        // Somebody declares that a pod opens more than was said, and later sets a larger count for a while.
+        // Somebody declares that a pod opens more than was said.
         let per_pod = if second < 300 { 15 } else { 20 };
-        let spec = if (600..900).contains(&second) { 12 } else { 8 };
-        let kept = Claim { least: 8, ..claim(8, spec, &[("db", per_pod, 1), ("pool", 10, 1)]) };
-        ledger.see(&workload("kept"), kept, Sight { uid: 1, spec, beside: 0, pods: spec }, now);
-        see(&mut ledger, "other", 7, 17, 17, now);
-        if second >= 300 {
-            see(&mut ledger, "waits", 4, 5, 0, now);
-        }
+        let kept = Claim { least: 8, ..claim(8, 8, &[("db", per_pod, 1), ("pool", 10, 1)]) };
+        ledger.see(&workload("kept"), kept, Sight { uid: 1, spec: 8, beside: 0, pods: 8 }, now);
+        see(&mut ledger, "other", 7, 17, 10, now);
         for (budget, plan) in &ledger.plan(now) {
             ledger.intend(budget, plan);
             ledger.acknowledge(budget);
         }
-        told.push((
-            granted(&ledger, "other", now),
-            ledger.share(&workload("kept"), "db", now).unwrap().standing,
-        ));
+        told.push((granted(&ledger, "other", now), ledger.excess("db", now)));
     }
-    let is_recalled = |second: usize| matches!(told[second].1, Standing::Recalled { .. });
-    assert_eq!(told[299].0, 170, "beside 8 pods of 15 connections");
-    // The pool carries 4 of the 8 pods, but all of them stay, with 20 connections each; 135 are left for the two others.
-    assert_eq!(told[599].0, 80);
-    assert!(!is_recalled(599), "nothing is asked back that cannot be given");
-    assert!(is_recalled(899), "4 of 12 pods can go");
-    assert!(!is_recalled(1199), "they went");
-    assert!(ledger.plan(at(1200))["pool"].infeasible && !ledger.plan(at(1200))["db"].infeasible);
+    assert_eq!(told[299], (170, 0), "beside 8 pods of 15 connections");
+    // The pool carries 4 of the 8 pods, but all of them stay, with 20 connections each; 135 are left.
+    assert_eq!(told[599], (130, 0), "what is granted and cannot be used keeps nobody from growing");
+    assert!(ledger.plan(at(600))["pool"].infeasible && !ledger.plan(at(600))["db"].infeasible);
 }
 
 #[test]

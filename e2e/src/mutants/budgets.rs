@@ -167,10 +167,4 @@ pub const MUTANTS: &[Mutant] = &[
         text: "let replicas = hard.replicas.max(self.least()).min(self.spec());",
         instead: "let replicas = hard.replicas.max(1).min(self.spec());",
     },
-    Mutant {
-        rule: "rule 10: what minReplicas hold is not asked back",
-        file: "src/budget/plan.rs",
-        text: "let lasting = self.lasting(party, budget).min(kept);",
-        instead: "let lasting = self.lasting(party, budget).min(kept).min(0);",
-    },
 ];

@@ -393,7 +393,14 @@ impl Case<'_> {
         let anew = leases.any(|(at, _)| *at + DISTURBED >= since && *at <= sent);
         let apart =
             if anew { Duration::from_secs(spec.polling_interval.into()) + SCRAPE } else { Duration::ZERO };
+        // A rise so steep is nobody's demand before another answer confirms it.
+        let leapt: Vec<Duration> = self
+            .answers(Form::Value)
+            .filter(|answer| answer.asked > since && self.leaps(policy, answer))
+            .map(|answer| answer.asked)
+            .collect();
         let within = seen.iter().filter(|(asked, ..)| *asked > since + BLUR + apart).filter(young);
+        let within = within.filter(|(asked, ..)| !leapt.contains(asked));
         let peak = within.map(|(_, value, _)| facts::need(spec, *value)).fold(0.0, f64::max);
         let tolerance = facts::scale_up(spec).tolerance;
         let required = ceil(peak / (1.0 + tolerance));
