@@ -21,8 +21,8 @@ use super::signals::Signals;
 use super::supervisor::{Supervisor, TICK};
 use super::task::Context;
 use crate::cluster::{
-    ApiError, ApiErrorKind, Authority, Events, Index, Preflight, Publisher, Scales, Viewer, WatchHealth,
-    Watches, preflight, read_statuses,
+    ApiError, Authority, Events, Index, Preflight, Publisher, Scales, Viewer, WatchHealth, Watches,
+    preflight, read_statuses,
 };
 use crate::control::decide;
 use crate::telemetry::{Health, Metrics, serve};
@@ -37,9 +37,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Why an operator cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The API server cannot be reached or does not answer.
-    #[error("the API server cannot be reached: {0}")]
-    Unreachable(ApiError),
     /// The API server refuses what the operator needs.
     #[error("{0}")]
     Refused(ApiError),
@@ -240,7 +237,9 @@ async fn synced(watches: &WatchHealth) {
     tracing::info!("all lists are read");
 }
 
-/// Waits until the API server has everything that is needed. Tells whether HorizontalPodAutoscalers can be seen.
+/// Waits until the API server answers and has everything that is needed. Tells whether HorizontalPodAutoscalers can be seen.
+///
+/// To end for want of an answer would hand the waiting to the kubelet, which restarts ever more seldom.
 async fn ready(client: &Client, namespaces: &[String], health: &Health) -> Result<bool, RunError> {
     let mut wait = Duration::from_secs(1);
     loop {
@@ -261,18 +260,15 @@ async fn ready(client: &Client, namespaces: &[String], health: &Health) -> Resul
                     "the custom resource definition scalingpolicies.plimsoll.dev is not installed"
                 );
                 health.wait_for(format!("the custom resource definition: {remedy}"));
-                sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
             }
-            Err(error) => {
-                return Err(match error.kind {
-                    ApiErrorKind::Forbidden | ApiErrorKind::Unauthorized | ApiErrorKind::Refused => {
-                        RunError::Refused(error)
-                    }
-                    _ => RunError::Unreachable(error),
-                });
+            Err(error) if error.kind.passes() => {
+                tracing::warn!(%error, "the API server cannot be asked yet; it is tried again");
+                health.wait_for(format!("the API server: {error}"));
             }
+            Err(error) => return Err(RunError::Refused(error)),
         }
+        sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 
@@ -289,7 +285,40 @@ async fn publish(publisher: Publisher, metrics: Arc<Metrics>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use serde_json::json;
+
     use super::*;
+    use crate::cluster::testing::{Answer, refusal, server};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_cannot_answer_yet_is_waited_for() {
+        let answers = AtomicU32::new(0);
+        let (client, log) = server(move |asked| {
+            match (asked.path.contains("watch=true"), answers.fetch_add(1, SeqCst)) {
+                (_, 0) => refusal(503, "ServiceUnavailable", "starting"),
+                // What a real server says of a kind that was defined a moment ago.
+                (true, 1..=4) => refusal(429, "TooManyRequests", "storage is (re)initializing"),
+                (true, _) => Answer::Silence(Duration::from_secs(1)),
+                (false, _) => Answer::Json(
+                    200,
+                    json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}),
+                ),
+            }
+        });
+        let health = Health::default();
+        assert!(ready(&client, &[], &health).await.unwrap());
+        assert!(log.about("scalingpolicies").len() >= 5, "{:?}", log.all());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_refuses_is_not_waited_for() {
+        let (client, log) = server(|_| refusal(403, "Forbidden", "no"));
+        let refused = ready(&client, &[], &Health::default()).await.unwrap_err();
+        assert!(matches!(refused, RunError::Refused(_)), "{refused}");
+        assert_eq!(log.all().len(), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_operator_that_waits_for_long_is_alive() {

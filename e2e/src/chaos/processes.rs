@@ -87,10 +87,6 @@ impl Keeper {
             ended = &mut running => {
                 match ended {
                     Ok(Ok(())) => self.ledger.violation("the operator stopped although nobody asked it to"),
-                    Ok(Err(plimsoll::operator::RunError::Unreachable(error))) => {
-                        self.ledger.count("operator: gave up at the start");
-                        self.ledger.say(format!("process {number} ends: {error}"));
-                    }
                     Ok(Err(error)) => self.ledger.violation(format!("the operator ended: {error}")),
                     Err(error) => self.ledger.violation(format!("the operator panicked: {error}")),
                 }
