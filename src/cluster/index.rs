@@ -150,13 +150,28 @@ impl Index {
     }
 
     /// A workload as it was just read, with pods that were just read and that its selector selects. Pods of other
-    /// owners are left out; those of a ReplicaSet not heard of yet count, since it may be the workload's newest.
-    pub(super) fn found(&self, record: &WorkloadRecord, pods: &[PodRecord], departures_told: u64) -> Found {
+    /// owners are left out; those of a ReplicaSet not heard of yet count, since it may be the workload's newest, and so do
+    /// those that end with an owner that is gone: a workload of the same name was deleted.
+    pub(super) fn found(
+        &self,
+        target: &TargetKey,
+        record: &WorkloadRecord,
+        pods: &[PodRecord],
+        departures_told: u64,
+    ) -> Found {
         let state = self.state();
+        // What the index holds under this name may itself be the one that was deleted.
+        let is_gone = |owner: Uid| {
+            let mut others = state.workloads.iter().filter(|(other, _)| *other != target);
+            others.all(|(_, other)| other.uid != owner)
+        };
         let ours = |pod: &&PodRecord| {
-            pod.owner.is_some_and(|owner| match state.replica_sets.get(&owner) {
-                Some(set) => set.owner == record.uid,
-                None => owner == record.uid || pod.in_replica_set,
+            pod.owner.is_some_and(|owner| {
+                let set = state.replica_sets.get(&owner);
+                let top = set.map_or(owner, |set| set.owner);
+                top == record.uid
+                    || (set.is_none() && pod.in_replica_set)
+                    || (pod.pod.terminating_since.is_some() && is_gone(top))
             })
         };
         state.found(record, pods.iter().filter(ours), departures_told)

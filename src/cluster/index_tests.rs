@@ -338,11 +338,37 @@ fn pods_just_read_are_told_apart_by_owner_and_those_of_an_unknown_replica_set_co
         terminating("d", "rs-web"),
         job,
     ];
-    let found = index.found(&record, &pods, 0);
+    let found = index.found(&web(), &record, &pods, 0);
     let mut ids: Vec<_> = found.workload.pods.iter().map(|pod| pod.id).collect();
     let mut expected: Vec<_> = ["a", "b", "d"].map(|uid| Uid::of(uid).pod()).into();
     ids.sort_unstable();
     expected.sort_unstable();
     assert_eq!(ids, expected);
     assert_eq!(found.workload.rollout, Rollout::Progressing, "live pods of two revisions");
+}
+
+#[test]
+fn pods_that_end_with_a_workload_of_the_same_name_count_and_those_of_other_workloads_do_not() {
+    let (index, _news) = index();
+    put_deployment(&index, &web(), "deleted");
+    put_deployment(&index, &TargetKey { name: "canary".to_owned(), ..web() }, "canary");
+    for (set, owner) in [("rs-deleted", "deleted"), ("rs-before", "before"), ("rs-canary", "canary")] {
+        index.put_replica_set(Uid::of(set), "shop", Uid::of(owner));
+    }
+    let mut made_anew = index.trim_workload(&web(), |before| Some(before?.clone())).unwrap();
+    made_anew.uid = Uid::of("anew");
+    let of_a_stateful_set = PodRecord { in_replica_set: false, ..terminating("d", "set-before") };
+    let pods = [
+        terminating("a", "rs-deleted"),
+        terminating("b", "rs-before"),
+        terminating("c", "rs-canary"),
+        of_a_stateful_set,
+        pod_record("e", "rs-before", &json!({})),
+    ];
+    let mut ids: Vec<_> =
+        index.found(&web(), &made_anew, &pods, 0).workload.pods.iter().map(|pod| pod.id).collect();
+    let mut expected: Vec<_> = ["a", "b", "d"].map(|uid| Uid::of(uid).pod()).into();
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected, "no watch has told yet that the first two have gone");
 }

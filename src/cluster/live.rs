@@ -39,7 +39,7 @@ pub(super) async fn look(
     };
     let (Some(record), Some(selector)) = (record, selector) else { return Ok(None) };
     let pods = pods(client, &target.namespace, &text(selector, target)?).await?;
-    Ok(Some(index.found(&record, &pods, told)))
+    Ok(Some(index.found(target, &record, &pods, told)))
 }
 
 /// The object of this name. A list of one needs no right beyond those of a watch.
