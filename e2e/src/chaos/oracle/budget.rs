@@ -150,8 +150,10 @@ impl Case<'_> {
         let mut policies =
             self.state.policies.get(index).into_iter().flatten().filter(|(at, _)| *at <= landed);
         let Some((went, None)) = policies.next_back() else { return false };
-        let budgets = self.state.budgets.get(budget).into_iter().flatten();
-        let made_anew = budgets.filter(|(at, _)| at > went && *at <= landed).any(|(_, spec)| spec.is_none());
+        let budgets = self.state.budgets.get(budget).map(Vec::as_slice).unwrap_or_default();
+        let made_anew = budgets
+            .windows(2)
+            .any(|pair| matches!(pair, [(_, None), (made, Some(_))] if made > went && *made <= landed));
         let seen_from = |target: &Value| created(target).saturating_add(milliseconds(EVALUATION));
         made_anew || target.is_some_and(|target| seen_from(target) > milliseconds(*went))
     }
