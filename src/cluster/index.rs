@@ -200,7 +200,15 @@ impl Index {
     }
 
     pub(crate) fn put_policy(&self, record: PolicyRecord, status: Option<Box<ScalingPolicyStatus>>) {
-        let mut state = self.state();
+        self.put_policy_into(self.state(), record, status);
+    }
+
+    fn put_policy_into(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        record: PolicyRecord,
+        status: Option<Box<ScalingPolicyStatus>>,
+    ) {
         let key = record.key.clone();
         let before = state.policies.get(&key).map(|entry| entry.record.clone());
         let known = before.as_ref().is_some_and(|before| before.uid == record.uid);
@@ -232,8 +240,8 @@ impl Index {
             return;
         };
         if (record.generation, record.edited) > (entry.record.generation, entry.record.edited) {
-            drop(state);
-            self.put_policy(record, status);
+            // Under the same lock: the watch may tell of its end at any moment.
+            self.put_policy_into(state, record, status);
         } else {
             entry.status = status;
         }

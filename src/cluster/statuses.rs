@@ -12,8 +12,8 @@ use crate::api::ScalingPolicy;
 /// Policies asked for at once.
 const PAGE: u32 = 500;
 
-/// Takes the status of every policy of `namespaces` (of the whole cluster if there are none) that the index holds from
-/// the API server, and edits that the watch has not told yet.
+/// Asks the API server for the policies of `namespaces` (of the whole cluster if there are none), and gives those that the
+/// index knows their present status, and edits that the watch has not told yet.
 pub async fn read_statuses(client: &Client, namespaces: &[String], index: &Index) -> Result<(), ApiError> {
     let everywhere = [None];
     let scopes: Vec<_> = namespaces.iter().map(|namespace| Some(namespace.as_str())).collect();
