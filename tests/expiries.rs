@@ -16,8 +16,8 @@ mod common;
 
 use common::{answered, fresh, observation, policy, workload};
 use plimsoll::control::{
-    ConditionStatus, Decision, Memory, Observation, Policy, Reason, Rollout, Target, TargetFault,
-    TargetFaultKind, Workload, decide,
+    ConditionStatus, Decision, Departed, Memory, Observation, PodId, Policy, Reason, Rollout, Target,
+    TargetFault, TargetFaultKind, Workload, decide,
 };
 use plimsoll::signal::Answer;
 use plimsoll::time::{Span, Time};
@@ -120,6 +120,32 @@ fn a_rollout_that_moves_on_is_waited_for_however_long_it_takes() {
     });
     assert_eq!(shown_since(&course, "RolloutStalled", Reason::RolloutStalled), None);
     assert!(course.iter().all(|(_, decision)| decision.write.is_none()));
+}
+
+#[test]
+fn a_rollout_moves_on_while_old_pods_go_also_where_no_new_pod_is_seen() {
+    type Change = fn(&mut Workload, u64, Time);
+    let cases: [(&str, Change); 2] = [
+        ("a pod that ends in view", |workload, tick, now| {
+            let first = workload.pods.first_mut().unwrap();
+            first.terminating_since = (tick % 20 == 0).then_some(now);
+        }),
+        ("a pod that is gone before anybody looks again", |workload, tick, _| {
+            let gone = Departed { id: PodId(1000 + tick), drain: STEP.times(1) };
+            workload.departed.extend((tick % 20 == 0).then_some(gone));
+        }),
+    ];
+    for (name, change) in cases {
+        // An old pod goes every five minutes; the watch that would tell whose the new ones are is silent.
+        let course = course(&policy(""), 200, |tick, now| {
+            idle(now, |workload| {
+                workload.rollout = Rollout::Progressing;
+                change(workload, tick, now);
+            })
+        });
+        assert_eq!(shown_since(&course, "RolloutStalled", Reason::RolloutStalled), None, "{name}");
+        assert!(course.iter().all(|(_, decision)| decision.write.is_none()), "{name}");
+    }
 }
 
 #[test]

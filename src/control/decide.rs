@@ -395,23 +395,25 @@ fn expire_missing(counts: &mut Counts, yardstick: Yardstick, memory: &mut Memory
     counts.missing
 }
 
-/// The rollout under way. Where no pod has come, turned Ready or begun to go for as long as a pod may take to start and
-/// to go, it makes no progress and counts as stalled, also where its controller never says so. Another revision is another
-/// rollout.
+/// The rollout under way. Where no pod has come, turned Ready, begun to go or gone for as long as a pod may take to start
+/// and to go, it makes no progress and counts as stalled, also where its controller never says so. Another revision is
+/// another rollout.
 fn rollout(workload: &Workload, memory: &mut Memory, now: Time) -> Rollout {
     if workload.rollout != Rollout::Progressing {
-        memory.rollout_since = None;
+        memory.rollout_progress = None;
         return workload.rollout;
     }
-    let known = memory.rollout_since.filter(|(revision, _)| *revision == workload.revision);
-    let (_, since) = *memory.rollout_since.insert(known.unwrap_or((workload.revision, now)));
+    let known = memory.rollout_progress.filter(|(revision, _)| *revision == workload.revision);
     let signs = workload.pods.iter().flat_map(|pod| {
         [Some(pod.created), pod.ready_since, pod.terminating_since]
             .into_iter()
             .flatten()
             .filter(|at| *at <= now)
     });
-    let progress = signs.max().unwrap_or(since).max(since);
+    let gone = (!workload.departed.is_empty()).then_some(now);
+    // Remembered, because a pod that goes takes its dates with it.
+    let progress = signs.chain(gone).fold(known.map_or(now, |(_, last)| last), Time::max);
+    memory.rollout_progress = Some((workload.revision, progress));
     let patience = workload.progress_deadline + workload.termination_grace;
     if now.since(progress) < patience { Rollout::Progressing } else { Rollout::Stalled }
 }

@@ -56,8 +56,8 @@ pub struct Memory {
     pub(super) asked: Option<Asked>,
     /// Since when pods that were asked for have been missing.
     pub(super) missing_since: Option<Time>,
-    /// The revision that is being rolled out, and since when.
-    pub(super) rollout_since: Option<(u64, Time)>,
+    /// The revision that is being rolled out, and when it was last seen to move.
+    pub(super) rollout_progress: Option<(u64, Time)>,
     /// The count as it was seen last, or asked for.
     pub(super) expected: Option<u32>,
     /// Counts set by others.
@@ -152,7 +152,7 @@ impl Default for Memory {
             changes: Changes::default(),
             asked: None,
             missing_since: None,
-            rollout_since: None,
+            rollout_progress: None,
             expected: None,
             overwritten: Overwritten::default(),
             start_up: Durations::default(),
