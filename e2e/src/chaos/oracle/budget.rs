@@ -144,7 +144,7 @@ impl Case<'_> {
     }
 
     /// Whether nothing tells that the workload draws on the budget: its policy went before the budget was made, or before it
-    /// was looked at for a workload that was made.
+    /// was looked at for a workload that was made, or before the process started, and no grant ever named it.
     fn is_unheard_of(&self, index: usize, budget: usize, target: Option<&Value>) -> bool {
         let landed = self.write.landed;
         let mut policies =
@@ -155,7 +155,15 @@ impl Case<'_> {
             .windows(2)
             .any(|pair| matches!(pair, [(_, None), (made, Some(_))] if made > went && *made <= landed));
         let seen_from = |target: &Value| created(target).saturating_add(milliseconds(EVALUATION));
-        made_anew || target.is_some_and(|target| seen_from(target) > milliseconds(*went))
+        let looked_at = target.is_none_or(|target| seen_from(target) <= milliseconds(*went));
+        let writer = self.state.starts.iter().find(|(process, _)| *process == self.write.operator);
+        let heard = writer.is_none_or(|(_, start)| start <= went);
+        let name = self.scenario.workloads.get(index).map(|workload| workload.name.as_str());
+        let told = self.state.grants.get(budget).into_iter().flatten();
+        let granted = told
+            .filter(|(at, _)| *at <= landed)
+            .any(|(_, status)| status.holders.iter().any(|holder| Some(holder.name.as_str()) == name));
+        made_anew || !looked_at || !(heard || granted)
     }
 
     /// What a workload's pods take by every version of its policy that may be the one known, or by the last before it went.
