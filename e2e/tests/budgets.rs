@@ -423,6 +423,69 @@ async fn a_grant_is_not_lowered_below_growth_that_may_still_land() {
     end(&stop, operator).await;
 }
 
+/// What happens to the policy of `reports` while no pod can be looked at, after which it is deleted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum LastWord {
+    /// Its pods take twice as much from now on; the operator knew it before.
+    Edited,
+    /// The same, and the operator that knew it ends; one that stood by takes over.
+    EditedForASuccessor,
+    /// It was not there before.
+    Created,
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_said_before_it_was_deleted_counts_also_where_no_pod_could_be_looked_at() {
+    for last_word in [LastWord::Edited, LastWord::EditedForASuccessor, LastWord::Created] {
+        let bed = shop(400);
+        let is_new = last_word == LastWord::Created;
+        for name in ["checkout", "reports"] {
+            put_service(&bed, name, 10, &json!({}));
+            bed.signals.set(name, 100.0);
+        }
+        let policies = bed.server.collection("plimsoll.dev", "v1alpha1", "scalingpolicies").unwrap();
+        if is_new {
+            policies.delete(NAMESPACE, "reports", None).unwrap();
+        }
+        let stop = CancellationToken::new();
+        let first = bed.operator(Some(election("first")), &stop);
+        seconds(60).await;
+        let second = bed.operator(Some(election("second")), &stop);
+        seconds(30).await;
+        for verb in [Verb::List, Verb::Watch] {
+            bed.server.deny(verb, "pods");
+        }
+        let operator = if last_word == LastWord::EditedForASuccessor {
+            first.abort();
+            second
+        } else {
+            second.abort();
+            first
+        };
+        // The watches that run end within their minute, and another minute is borne.
+        seconds(150).await;
+        let ceiling = json!({"name": "orders-db", "budgetRef": {"name": "orders-db"}, "perPod": 20});
+        let ceilings = json!({"ceilings": {"connections": [ceiling]}});
+        if is_new {
+            bed.put_policy("reports", &ceilings).unwrap();
+        } else {
+            let edit = json!({"spec": ceilings});
+            bed.edit(("plimsoll.dev", "v1alpha1", "scalingpolicies"), NAMESPACE, "reports", &edit).unwrap();
+        }
+        seconds(20).await;
+        policies.delete(NAMESPACE, "reports", None).unwrap();
+        bed.signals.set("checkout", 400.0);
+        seconds(20).await;
+        for verb in [Verb::List, Verb::Watch] {
+            bed.server.allow_again(verb, "pods");
+        }
+        seconds(300).await;
+        assert_eq!(replicas(&bed, "reports"), 10);
+        assert_eq!(replicas(&bed, "checkout"), 20, "{last_word:?}: {}", budget(&bed));
+        end(&stop, operator).await;
+    }
+}
+
 /// A way to the API server on which each change of a count arrives late.
 fn slow_to_scale(bed: &SimulatedBed, delay: Duration) -> kube::Client {
     let service = bed.operators_way();

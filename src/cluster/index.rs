@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use k8s_openapi::api::apps::v1::Deployment;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::deleted::DeletedPolicies;
 use super::departed::Departures;
 use super::identity::{PolicyKey, TargetKey, Uid};
 use super::pod::{PodRecord, zones};
@@ -27,6 +28,7 @@ pub struct Index {
 struct State {
     policies: HashMap<PolicyKey, PolicyEntry>,
     policies_of: HashMap<TargetKey, BTreeSet<(Time, PolicyKey)>>,
+    deleted: DeletedPolicies,
     workloads: HashMap<TargetKey, WorkloadRecord>,
     replica_sets: HashMap<Uid, Owned>,
     replica_sets_of: HashMap<Uid, BTreeSet<Uid>>,
@@ -122,16 +124,22 @@ impl Index {
         state.policies_of.get(target).into_iter().flatten().map(|(_, key)| key.clone()).collect()
     }
 
-    /// The workloads of every policy that draws on a budget.
+    /// The workloads of every policy that draws on a budget, and of those that did until they went.
     pub fn drawing_on(&self, budget: &str) -> BTreeSet<TargetKey> {
         let state = self.state();
-        let draws = |record: &&Arc<PolicyRecord>| {
-            let ceilings = record.spec.iter().flat_map(|spec| &spec.ceilings);
-            let mut connections = ceilings.flat_map(|ceilings| &ceilings.connections);
-            connections.any(|ceiling| ceiling.budget_ref.as_ref().is_some_and(|named| named.name == budget))
-        };
-        let records = state.policies.values().map(|entry| &entry.record);
-        records.filter(draws).filter_map(|record| record.target.clone()).collect()
+        let records = state.policies.values().map(|entry| &entry.record).chain(state.deleted.records());
+        let drawing = records.filter(|record| record.budgets().any(|name| name == budget));
+        drawing.filter_map(|record| record.target.clone()).collect()
+    }
+
+    /// The policy that a workload without one had, if it drew on a budget: as it was last.
+    pub fn deleted_policy(&self, target: &TargetKey) -> Option<Arc<PolicyRecord>> {
+        self.state().deleted.of(target)
+    }
+
+    /// Nothing is left of a workload whose policy was deleted.
+    pub fn forget_deleted_policy(&self, target: &TargetKey) {
+        self.state().deleted.forget(target);
     }
 
     /// Has a policy evaluated at once.
@@ -221,9 +229,10 @@ impl Index {
             return;
         }
         if let Some(before) = before {
-            state.forget_target(&before);
+            state.forget_target(before);
         }
         if let Some(target) = &record.target {
+            state.deleted.forget(target);
             state.policies_of.entry(target.clone()).or_default().insert((record.created, key.clone()));
         }
         state.policies.insert(key.clone(), PolicyEntry { record: Arc::new(record), status });
@@ -252,7 +261,7 @@ impl Index {
         if state.policies.get(key).is_some_and(|entry| entry.record.uid == uid)
             && let Some(entry) = state.policies.remove(key)
         {
-            state.forget_target(&entry.record);
+            state.forget_target(entry.record);
             drop(state);
             self.announce(key.clone());
         }
@@ -300,12 +309,18 @@ impl Index {
         if state.workloads.get(target).is_some_and(|record| record.uid == uid) {
             state.workloads.remove(target);
             state.departures.forget(uid);
+            state.deleted.forget(target);
         }
     }
 
     pub(super) fn retain_workloads(&self, kind: &str, scope: Option<&str>, seen: &HashSet<Uid>) {
-        self.state().workloads.retain(|target, record| {
+        let mut guard = self.state();
+        let State { workloads, deleted, .. } = &mut *guard;
+        workloads.retain(|target, record| {
             target.kind != kind || !within(scope, &target.namespace) || seen.contains(&record.uid)
+        });
+        deleted.retain(|target| {
+            target.kind != kind || !within(scope, &target.namespace) || workloads.contains_key(target)
         });
     }
 
@@ -440,9 +455,11 @@ impl State {
         }
     }
 
-    fn forget_target(&mut self, record: &PolicyRecord) {
-        if let Some(target) = &record.target {
-            remove_from(&mut self.policies_of, target, &(record.created, record.key.clone()));
+    fn forget_target(&mut self, record: Arc<PolicyRecord>) {
+        let Some(target) = &record.target else { return };
+        remove_from(&mut self.policies_of, target, &(record.created, record.key.clone()));
+        if !self.policies_of.contains_key(target) {
+            self.deleted.note(record);
         }
     }
 
@@ -460,18 +477,6 @@ impl State {
         if let (Some(since), Some(owner)) = (last.pod.terminating_since, owner) {
             let workload = self.replica_sets.get(&owner).map_or(owner, |set| set.owner);
             self.departures.note(workload, Departed { id: last.pod.id, drain: now.since(since) }, now);
-        }
-    }
-}
-
-impl PodRecord {
-    /// The first request to end counts: when a kubelet asks for the removal of a pod that has drained, the API server
-    /// dates its deletion anew.
-    fn terminates_no_later_than(&mut self, known: Option<&Self>) {
-        if let (Some(first), Some(since)) =
-            (known.and_then(|known| known.pod.terminating_since), &mut self.pod.terminating_since)
-        {
-            *since = first.min(*since);
         }
     }
 }

@@ -303,6 +303,65 @@ fn a_list_that_is_older_than_the_watch_brings_no_policy_back_and_undoes_no_edit(
     assert!(index.policies().is_empty(), "it was deleted while the list was under way");
 }
 
+/// A policy of `workload` that draws on `budget`.
+fn drawing(workload: &str, budget: &str) -> PolicyRecord {
+    let ceiling = json!({"name": "db", "budgetRef": {"name": budget}, "perPod": 10});
+    let mut record = policy(workload, 100, "Active");
+    let mut spec = (*record.spec.unwrap()).clone();
+    spec.ceilings = Some(serde_json::from_value(json!({"connections": [ceiling]})).unwrap());
+    record.spec = Ok(spec.into());
+    record.target = Some(TargetKey { name: workload.to_owned(), ..web() });
+    record
+}
+
+#[test]
+fn a_workload_draws_on_what_its_last_policy_named_until_it_goes_itself() {
+    let drew = |change: fn(&Index, &PolicyRecord)| {
+        let (index, _changes) = index();
+        let record = drawing("web", "orders-db");
+        put_deployment(&index, &web(), "web");
+        index.put_policy(record.clone(), None);
+        assert_eq!(index.deleted_policy(&web()), None);
+        change(&index, &record);
+        let drew = index.drawing_on("orders-db").contains(&web());
+        assert!(!drew || index.deleted_policy(&web()).as_deref() == Some(&record));
+        (drew, index.drawing_on("reports-db").contains(&web()))
+    };
+    assert_eq!(drew(|index, record| index.remove_policy(&record.key, record.uid)), (true, false));
+    let points_elsewhere = |index: &Index, record: &PolicyRecord| {
+        let api = Some(TargetKey { name: "api".to_owned(), ..web() });
+        index.put_policy(PolicyRecord { generation: 2, target: api, ..record.clone() }, None);
+    };
+    assert_eq!(drew(points_elsewhere), (true, false));
+    let made_anew = |index: &Index, record: &PolicyRecord| {
+        index.remove_policy(&record.key, record.uid);
+        index.put_policy(drawing("web", "reports-db"), None);
+    };
+    assert_eq!(drew(made_anew), (false, true));
+    let deleted = |index: &Index, record: &PolicyRecord| {
+        index.remove_policy(&record.key, record.uid);
+        index.remove_workload(&web(), Uid::of("web"));
+    };
+    assert_eq!(drew(deleted), (false, false));
+    let not_listed_anymore = |index: &Index, record: &PolicyRecord| {
+        index.remove_policy(&record.key, record.uid);
+        index.retain_workloads("Deployment", None, &HashSet::new());
+    };
+    assert_eq!(drew(not_listed_anymore), (false, false));
+}
+
+#[test]
+fn of_deleted_policies_the_oldest_are_forgotten_first() {
+    let (index, _changes) = index();
+    for workload in 0..1010 {
+        let record = drawing(&format!("w{workload}"), "orders-db");
+        index.put_policy(record.clone(), None);
+        index.remove_policy(&record.key, record.uid);
+    }
+    let kept = |name: &str| index.deleted_policy(&TargetKey { name: name.to_owned(), ..web() }).is_some();
+    assert_eq!((index.drawing_on("orders-db").len(), kept("w9"), kept("w10")), (1000, false, true));
+}
+
 #[test]
 fn a_workload_is_found_among_twenty_thousand_pods_without_looking_at_them_all() {
     let (index, _changes) = index();

@@ -4,6 +4,7 @@
 mod authority;
 mod budget;
 mod call;
+mod deleted;
 mod departed;
 mod event;
 mod identity;

@@ -29,6 +29,18 @@ pub(super) struct PodRecord {
     pub finished: bool,
 }
 
+impl PodRecord {
+    /// The first request to end counts: when a kubelet asks for the removal of a pod that has drained, the API server
+    /// dates its deletion anew.
+    pub(super) fn terminates_no_later_than(&mut self, known: Option<&Self>) {
+        if let (Some(first), Some(since)) =
+            (known.and_then(|known| known.pod.terminating_since), &mut self.pod.terminating_since)
+        {
+            *since = first.min(*since);
+        }
+    }
+}
+
 /// Zones that the labels of pods name.
 pub(super) fn zones<'a>(pods: impl Iterator<Item = &'a PodRecord>) -> u32 {
     let zone = |pod: &PodRecord| pod.labels.iter().find_map(|label| label.value_of(ZONE_LABEL));

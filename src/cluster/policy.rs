@@ -55,6 +55,13 @@ impl PolicyRecord {
         }
     }
 
+    /// The names of the connection budgets that it draws on.
+    pub fn budgets(&self) -> impl Iterator<Item = &str> {
+        let ceilings = self.spec.iter().flat_map(|spec| &spec.ceilings);
+        let connections = ceilings.flat_map(|ceilings| &ceilings.connections);
+        connections.filter_map(|ceiling| Some(ceiling.budget_ref.as_ref()?.name.as_str()))
+    }
+
     fn new(metadata: &ObjectMeta, spec: Result<ScalingPolicySpec, String>) -> Option<Self> {
         let key = PolicyKey { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? };
         let object_uid = metadata.uid.clone()?;

@@ -70,15 +70,27 @@ impl Arbiter {
         } else {
             self.prove_by_policy(&target).await?
         };
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = found else {
+            context.index.forget_deleted_policy(&target);
+            return Ok(None);
+        };
         let footprint = Footprint::unmeasured(&found.workload);
-        let claim = match (policy, per_pod) {
-            (Some(policy), _) => Claim::of(&policy, &footprint),
-            (None, Some(per_pod)) => orphan_claim(budget, per_pod, &footprint),
-            (None, None) => return Ok(None),
+        let told = per_pod.map(|per_pod| orphan_claim(budget, per_pod, &footprint));
+        let claim = match (policy, self.last_claim(&target, &footprint), told) {
+            (Some(policy), _, _) => Claim::of(&policy, &footprint),
+            (None, Some(last), Some(told)) => last.and_draws_of(told),
+            (None, Some(claim), None) | (None, None, Some(claim)) => claim,
+            (None, None, None) => return Ok(None),
         };
         let sight = claim.sight(found.uid.0, &found.workload);
         Ok(Some((claim, sight)))
+    }
+
+    /// What can be told of a workload by the policy that it had until that was deleted.
+    fn last_claim(&self, target: &TargetKey, footprint: &Footprint) -> Option<Claim> {
+        let record = self.context.index.deleted_policy(target)?;
+        let policy = Policy::compile(record.spec.as_ref().ok()?).ok()?;
+        Some(Claim { guaranteed: 1, least: 1, fixed: NO_POLICY, ..Claim::of(&policy, footprint) })
     }
 
     /// Workloads for which no policy speaks, and those that are gone.
@@ -100,7 +112,15 @@ impl Arbiter {
             match index.workload(&target, NONE_TOLD) {
                 None if books.ledger.knows(&workload) => books.ledger.vanish(&workload, now),
                 None if now.since(self.began) > SETTLE.times(6) => books.ledger.forget(&workload),
-                Some(found) if orphaned => see_found(&mut books.ledger, &workload, &found, now),
+                Some(found) if orphaned => {
+                    let Some(mut claim) = books.ledger.claim(&workload).cloned() else { continue };
+                    // It may have been edited after it spoke for the last time.
+                    if let Some(last) = self.last_claim(&target, &Footprint::unmeasured(&found.workload)) {
+                        claim.draws = last.and_draws_of(claim.clone()).draws;
+                    }
+                    let sight = claim.sight(found.uid.0, &found.workload);
+                    books.ledger.see(&workload, claim, sight, now);
+                }
                 _ => {}
             }
         }
