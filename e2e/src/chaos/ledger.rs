@@ -56,8 +56,8 @@ pub struct State {
     pub fenced: Vec<(Duration, u32, bool)>,
     /// When the operator's clock was set wrong, and by how many milliseconds.
     pub clock: Vec<(Duration, i64)>,
-    /// Which process started when.
-    pub starts: Vec<(u32, Duration)>,
+    /// Since when each process has listened to policies.
+    pub listening: BTreeMap<u32, Duration>,
     /// From when on everything had to be as it should be.
     pub settled: Duration,
 }

@@ -44,7 +44,6 @@ impl Keeper {
         for number in (self.index..).step_by(2) {
             let wire =
                 Wire::new(&self.server, &self.scenario, &self.ledger, number, self.token, &self.written);
-            self.ledger.state().starts.push((number, self.ledger.now()));
             self.ledger.say(format!("process {number} starts"));
             lease::note_what_status_tells(&wire);
             let down = self.live(&wire, number).await;

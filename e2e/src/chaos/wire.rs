@@ -177,6 +177,14 @@ impl Wire {
                     .for_each(|kind| self.ledger.disturb(kind));
             }
         }
+        // What is looked at before anything else is limited to one.
+        let listens = asked.verb == Verb::List
+            && asked.resource == "scalingpolicies"
+            && asked.parameter("limit") != "1"
+            && fault.is_none();
+        if listens {
+            self.ledger.state().listening.entry(self.operator).or_insert_with(|| self.ledger.now());
+        }
         let answer = match fault {
             Some((dice, fault)) => Arc::clone(&self).spoil(request, &asked, fault.class, dice).await,
             None => self.carry_out(request, &asked, self.ledger.now()).await,

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use plimsoll::api::{ConnectionBudgetStatus, ConnectionCeiling, Mode, RolloutOverlap, ScalingPolicySpec};
+use plimsoll::api::{
+    ConnectionBudgetStatus, ConnectionCeiling, HolderStatus, Mode, RolloutOverlap, ScalingPolicySpec,
+};
 use serde_json::Value;
 
 use super::World;
@@ -144,7 +146,7 @@ impl Case<'_> {
     }
 
     /// Whether nothing tells that the workload draws on the budget: its policy went before the budget was made, or before it
-    /// was looked at for a workload that was made, or before the process started, and no grant ever named it.
+    /// was looked at for a workload that was made, or before the process listened, and no grant ever named it.
     fn is_unheard_of(&self, index: usize, budget: usize, target: Option<&Value>) -> bool {
         let landed = self.write.landed;
         let mut policies =
@@ -156,14 +158,21 @@ impl Case<'_> {
             .any(|pair| matches!(pair, [(_, None), (made, Some(_))] if made > went && *made <= landed));
         let seen_from = |target: &Value| created(target).saturating_add(milliseconds(EVALUATION));
         let looked_at = target.is_none_or(|target| seen_from(target) <= milliseconds(*went));
-        let writer = self.state.starts.iter().find(|(process, _)| *process == self.write.operator);
-        let heard = writer.is_none_or(|(_, start)| start <= went);
+        made_anew || !looked_at || !(self.has_heard(*went) || self.told(index, budget).next().is_some())
+    }
+
+    /// Whether the process listened to policies at that moment.
+    fn has_heard(&self, moment: Duration) -> bool {
+        self.state.listening.get(&self.write.operator).is_some_and(|since| *since <= moment)
+    }
+
+    /// What grants told of a workload until now.
+    fn told(&self, index: usize, budget: usize) -> impl Iterator<Item = &HolderStatus> {
         let name = self.scenario.workloads.get(index).map(|workload| workload.name.as_str());
         let told = self.state.grants.get(budget).into_iter().flatten();
-        let granted = told
-            .filter(|(at, _)| *at <= landed)
-            .any(|(_, status)| status.holders.iter().any(|holder| Some(holder.name.as_str()) == name));
-        made_anew || !looked_at || !(heard || granted)
+        told.filter(|(at, _)| *at <= self.write.landed)
+            .flat_map(|(_, status)| &status.holders)
+            .filter(move |holder| Some(holder.name.as_str()) == name)
     }
 
     /// What a workload's pods take by every version of its policy that may be the one known, or by the last before it went.
@@ -173,6 +182,14 @@ impl Case<'_> {
         let policies = self.state.policies.get(index).map(Vec::as_slice).unwrap_or_default();
         let before = policies.iter().rev().find(|(at, policy)| *at <= since && policy.is_some());
         let mut part = Part { per_pod: u32::MAX, overlaps: Vec::new() };
+        let went = policies.iter().rev().find(|(at, _)| *at <= self.write.landed);
+        if let Some((went, None)) = went
+            && !self.has_heard(*went)
+        {
+            // An edit that nobody heard of is not in the grants either.
+            let told = self.told(index, budget).filter_map(|holder| holder.per_pod).min();
+            part.per_pod = told.unwrap_or(u32::MAX);
+        }
         for version in State::versions(policies, since, self.write.landed) {
             let gone = version.is_none();
             let policy = version.as_ref().or_else(|| before.and_then(|(_, policy)| policy.as_ref()))?;
